@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+"""Every error a user can meet: one sentence that says what, where and what to do instead."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class PatchbayError(Exception):
+    """The base of all errors of this collection.
+
+    ``code`` is a stable name for programs, the text is for people. ``details`` holds further fields
+    that a caller may want to act on (a namespace, a list of processes, an errno).
+    """
+
+    code = "ERROR"
+
+    def __init__(self, message: str, **details: t.Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class InvalidInput(PatchbayError):
+    """A parameter that can't mean anything: found before the kernel is asked."""
+
+    code = "INVALID_INPUT"
+
+
+class NotFound(PatchbayError):
+    """Something the object depends on is not there (a namespace, a device, a bridge)."""
+
+    code = "NOT_FOUND"
+
+
+class Conflict(PatchbayError):
+    """What is there contradicts what is wanted, and changing it is not ours to decide."""
+
+    code = "CONFLICT"
+
+
+class NotOurs(PatchbayError):
+    """The object exists but was not made by this collection, and ``force`` was not given."""
+
+    code = "NOT_OURS"
+
+
+class InUse(PatchbayError):
+    """Processes still live in the namespace that is to be removed."""
+
+    code = "IN_USE"
+
+
+class Unsupported(PatchbayError):
+    """The kernel or the installed library lacks what the object needs."""
+
+    code = "UNSUPPORTED"
+
+
+class MissingLibrary(PatchbayError):
+    """pyroute2 is not installed for this interpreter, or is too old."""
+
+    code = "MISSING_LIBRARY"
+
+
+class KernelError(PatchbayError):
+    """The kernel refused a request. ``errno`` and the kernel's own words are in the details."""
+
+    code = "KERNEL"
+
+    def __init__(self, message: str, *, errno: int, **details: t.Any) -> None:
+        super().__init__(message, errno=errno, **details)
+        self.errno = errno

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The record of settings changed for objects of ours: one JSON file per namespace under /run, gone with a reboot."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import typing as t
+
+from .rundir import DIRECTORY
+
+
+class Record(t.NamedTuple):
+    """What the setting was before us, and who needs the new value."""
+
+    previous: str
+    holders: list[str]
+
+
+def _path(identity: str) -> str:
+    return f"{DIRECTORY}/holds/{identity}.json"
+
+
+def read(identity: str) -> dict[str, Record]:
+    """All records of the namespace, by the name of the setting."""
+    try:
+        with open(_path(identity), encoding="utf-8") as file:
+            return {name: Record(**fields) for name, fields in json.load(file).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def write(identity: str, records: t.Mapping[str, Record]) -> None:
+    """Replace all records of the namespace, whole or not at all; none removes the file."""
+    path = _path(identity)
+    if not records:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump({name: record._asdict() for name, record in records.items()}, file, indent=1)
+    os.replace(f"{path}.new", path)

@@ -1,0 +1,247 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Named network namespaces: files under /run/netns, made and removed as iproute2 does (ip-netns(8))."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import time
+import typing as t
+
+from .._errors import InUse, KernelError, NotFound
+from . import syscalls
+
+DIRECTORY = "/run/netns"
+_OWN = "/proc/thread-self/ns/net"
+_SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
+_MOUNT_WINDOW = 0.2  # seconds: `ip netns add` creates the file first and mounts a moment later
+
+
+class Process(t.NamedTuple):
+    """A process inside a namespace: its id and its command name (/proc/PID/comm)."""
+
+    pid: int
+    command: str
+
+
+def path(name: str) -> str:
+    """The file that stands for the namespace ``name``."""
+    return f"{DIRECTORY}/{name}"
+
+
+def names() -> list[str]:
+    """All names under /run/netns, sorted; stale files too."""
+    try:
+        return sorted(os.listdir(DIRECTORY))
+    except FileNotFoundError:
+        return []
+
+
+def _is_namespace(file: str) -> bool:
+    return os.stat(file).st_dev == os.stat(_OWN).st_dev  # nsfs is one device
+
+
+def exists(name: str) -> bool:
+    """Whether a file of this name is there, namespace or not."""
+    return os.path.lexists(path(name))
+
+
+def is_stale(name: str) -> bool:
+    """Whether the file is there but is no namespace, and stays so for longer than iproute2 needs to mount it."""
+    deadline = time.monotonic() + _MOUNT_WINDOW
+    while True:
+        try:
+            if _is_namespace(path(name)):
+                return False
+        except FileNotFoundError:
+            return os.path.islink(path(name))  # a dangling link is stale, no file at all is not
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.005)
+
+
+def open_file(name: str | None) -> int:
+    """A file descriptor for the namespace ``name``, or for the caller's own with None. The caller closes it.
+
+    Raises NotFound when there is no such namespace. A missing one is never created.
+    """
+    try:
+        fd = os.open(_OWN if name is None else path(name), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise missing(str(name)) from None
+    if name is not None and os.fstat(fd).st_dev != os.stat(_OWN).st_dev:
+        os.close(fd)
+        raise NotFound(
+            f"/run/netns/{name} is a leftover file, not a namespace (a restart or a crash leaves such files). "
+            f"Run the netns module with name: {name}, it repairs the file."
+        )
+    return fd
+
+
+def missing(name: str) -> NotFound:
+    """The error for a namespace that is not there, with the names that are."""
+    others = names()
+    there = f"Present: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}." if others else "None is present."
+    return NotFound(f"network namespace {name} does not exist. {there} Create it first with the netns module.", netns=name)
+
+
+@contextlib.contextmanager
+def inside(fd: int) -> t.Iterator[None]:
+    """Run the block with this thread in the namespace behind ``fd``; on every way out it is back home.
+
+    A thread that can't be brought home would do harm in the wrong namespace: then the process ends.
+    """
+    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            syscalls.setns(fd)
+        except OSError as error:
+            raise _denied("enter a network namespace", error) from None
+        try:
+            yield
+        finally:
+            _return(home)
+    finally:
+        os.close(home)
+
+
+def _return(home: int) -> None:
+    try:
+        syscalls.setns(home)
+    except OSError:
+        os._exit(70)  # EX_SOFTWARE: better no process than one in the wrong namespace
+
+
+def _denied(doing: str, error: OSError) -> KernelError:
+    hint = " This needs root: set become: true." if error.errno in (errno.EPERM, errno.EACCES) else ""
+    return KernelError(f"could not {doing}: {error.strerror}.{hint}", errno=error.errno or 0)
+
+
+@contextlib.contextmanager
+def _directory_lock() -> t.Iterator[None]:
+    fd = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _share_directory() -> None:
+    """Make /run/netns a shared mount of its own, so that other mount namespaces see what is mounted there."""
+    os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
+    try:
+        syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: not a mount point yet
+            raise
+        syscalls.mount(DIRECTORY, DIRECTORY, syscalls.MS_BIND | syscalls.MS_REC)
+        syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
+
+
+def create(name: str, prepare: t.Callable[[], None]) -> None:
+    """Create a namespace. ``prepare`` runs inside it before anybody can see it by name.
+
+    A stale file of the same name is replaced. Nothing is left behind on failure. Raises KernelError.
+    """
+    file = path(name)
+    try:
+        _share_directory()
+        with _directory_lock():
+            if exists(name) and is_stale(name):
+                os.unlink(file)
+            os.close(os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+            try:
+                with inside_new():
+                    prepare()
+                    syscalls.mount(_OWN, file, syscalls.MS_BIND)
+            except BaseException:
+                os.unlink(file)
+                raise
+    except OSError as error:
+        raise _denied(f"create network namespace {name}", error) from None
+
+
+@contextlib.contextmanager
+def inside_new() -> t.Iterator[None]:
+    """Run the block in a new namespace without a name; it is gone afterwards unless somebody holds it."""
+    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare_net()
+        try:
+            yield
+        finally:
+            _return(home)
+    finally:
+        os.close(home)
+
+
+def remove(name: str) -> None:
+    """Take the name away: unmount and unlink. What the namespace holds goes with its last user. Raises KernelError."""
+    try:
+        with contextlib.suppress(OSError):  # EINVAL: a stale file is not mounted
+            syscalls.unmount(path(name))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path(name))
+    except OSError as error:
+        raise _denied(f"remove network namespace {name}", error) from None
+
+
+def touch_stale(name: str) -> None:
+    """Put back a leftover file: the opposite of repairing one."""
+    os.close(os.open(path(name), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o444))
+
+
+def processes(fd: int) -> list[Process]:
+    """The processes whose main thread lives in the namespace behind ``fd``, this one excepted."""
+    wanted = os.fstat(fd)
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # it ended, or it is a zombie
+            seen = os.stat(f"/proc/{entry}/ns/net")
+            if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+                with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
+                    found.append(Process(int(entry), comm.read().strip()))
+    return sorted(found)
+
+
+def identity(fd: int) -> str:
+    """A name for the namespace behind ``fd`` that no other namespace gets before the next boot.
+
+    The kernel's cookie where it has one (Linux 5.14), else the inode number, which may be used again.
+    """
+    with inside(fd), socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            return f"cookie-{struct.unpack('Q', probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))[0]}"
+        except OSError:
+            return f"inode-{os.fstat(fd).st_ino}"
+
+
+_PATIENCE = 3.0  # seconds between asking a process to end and ending it
+
+
+def end_processes(fd: int) -> None:
+    """End every process in the namespace behind ``fd``: SIGTERM, some patience, SIGKILL. Raises InUse if one stays."""
+    for number, patience in ((signal.SIGTERM, _PATIENCE), (signal.SIGKILL, _PATIENCE)):
+        for process in processes(fd):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+        deadline = time.monotonic() + patience
+        while processes(fd) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    left = processes(fd)
+    if left:
+        listed = ", ".join(f"{process.pid} ({process.command})" for process in left)
+        raise InUse(f"process {listed} did not end even when killed; it may wait for a disk or a device.")

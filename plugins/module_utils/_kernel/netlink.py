@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""A netlink socket of our own: messages sent together, answers collected together (netlink(7))."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+import typing as t
+
+from .._errors import KernelError
+
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12  # linux/netlink.h
+REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
+
+_ERROR, _DONE = 2, 3  # message types
+_DUMP_INTR, _ACK_TLVS = 0x10, 0x200  # flags of answers
+_SOL_NETLINK = 270
+_CAP_ACK, _EXT_ACK, _STRICT_CHECK = 10, 11, 12
+_HEADER = struct.Struct("=IHHII")
+_BUFFER = 1 << 20
+_DUMP_TRIES = 20
+
+
+class Refusal(Exception):
+    """An error answer: errno, the kernel's own text (may be empty), and which message of the batch it is about."""
+
+    def __init__(self, number: int, text: str, index: int) -> None:
+        super().__init__(number, text)
+        self.number = number
+        self.text = text
+        self.index = index
+
+    def explain(self, doing: str) -> KernelError:
+        """The error for a person: ``doing`` completes 'the kernel refused to ...'."""
+        name = errno.errorcode.get(self.number, str(self.number))
+        words = self.text or os.strerror(self.number)
+        hint = " This needs root: set become: true." if self.number == errno.EPERM else ""
+        return KernelError(f"the kernel refused to {doing}: {words} ({name}).{hint}", errno=self.number, kernel=self.text)
+
+
+class NetlinkSocket:
+    """One socket of one family in the namespace in which it was made; it stays there."""
+
+    def __init__(self, family: int) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
+        self._socket.bind((0, 0))
+        self._sequence = 1
+        for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
+            with contextlib.suppress(OSError):  # older kernels: less text, same meaning
+                self._socket.setsockopt(_SOL_NETLINK, option, 1)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _encode(self, messages: t.Sequence[t.Any]) -> list[bytes]:
+        encoded = []
+        for message in messages:
+            message["header"]["sequence_number"] = self._sequence
+            self._sequence += 1
+            message.encode()
+            encoded.append(bytes(message.data))
+        return encoded
+
+    def send(self, messages: t.Sequence[t.Any]) -> None:
+        """Send requests that each carry REQUEST | ACK and wait for every acknowledgement. Raises Refusal (the first).
+
+        All messages are carried out or tried, one after another; a refusal does not stop those behind it.
+        """
+        first = self._sequence
+        self._socket.send(b"".join(self._encode(messages)))
+        waiting = set(range(first, self._sequence))
+        refusal: Refusal | None = None
+        while waiting:
+            for kind, flags, sequence, data, start, end in self._receive():
+                if kind != _ERROR or sequence not in waiting:
+                    continue
+                waiting.discard(sequence)
+                number = -struct.unpack_from("=i", data, start + 16)[0]
+                if number and refusal is None:
+                    refusal = Refusal(number, _extended_text(flags, data, start, end), sequence - first)
+        if refusal is not None:
+            raise refusal
+
+    def send_batch(self, messages: t.Sequence[t.Any], *, acknowledged: int) -> None:
+        """Send one nfnetlink batch: all or nothing. ``acknowledged`` messages of it ask for an ACK. Raises Refusal.
+
+        A batch without its end mark is checked by the kernel and thrown away.
+        """
+        first = self._sequence
+        self._socket.send(b"".join(self._encode(messages)))
+        seen = 0
+        refusal: Refusal | None = None
+        while seen < acknowledged and refusal is None:
+            for kind, flags, sequence, data, start, end in self._receive():
+                if kind != _ERROR or not first <= sequence < self._sequence:
+                    continue
+                seen += 1
+                number = -struct.unpack_from("=i", data, start + 16)[0]
+                if number and refusal is None:
+                    refusal = Refusal(number, _extended_text(flags, data, start, end), sequence - first)
+        self._drain()
+        if refusal is not None:
+            raise refusal
+
+    def ask(self, message: t.Any, *, dump: bool = False) -> list[t.Any]:
+        """Send one request and decode the answers with the request's own class. Raises Refusal.
+
+        A dump that the kernel flags as interrupted by a change is read again.
+        """
+        message["header"]["flags"] = REQUEST | (DUMP if dump else ACK)
+        for _attempt in range(_DUMP_TRIES):
+            answers, interrupted = self._ask_once(message)
+            if not interrupted:
+                return answers
+        raise Refusal(errno.EINTR, "the list changed each time it was read", 0)
+
+    def _ask_once(self, message: t.Any) -> tuple[list[t.Any], bool]:
+        self._socket.send(self._encode([message])[0])
+        wanted = self._sequence - 1
+        answers: list[t.Any] = []
+        interrupted = False
+        while True:
+            for kind, flags, sequence, data, start, end in self._receive():
+                if sequence != wanted:
+                    continue
+                interrupted = interrupted or bool(flags & _DUMP_INTR)
+                if kind in (_ERROR, _DONE):
+                    number = -struct.unpack_from("=i", data, start + 16)[0] if end - start >= 20 else 0
+                    if number > 0:
+                        raise Refusal(number, _extended_text(flags, data, start, end), 0)
+                    return answers, interrupted
+                answer = type(message)(data[start:end])
+                answer.decode()
+                answers.append(answer)
+
+    def _receive(self) -> t.Iterator[tuple[int, int, int, bytes, int, int]]:
+        """Yields (type, flags, sequence, buffer, start, end) for each message of the next datagram."""
+        data = self._socket.recv(_BUFFER)
+        start = 0
+        while start + _HEADER.size <= len(data):
+            length, kind, flags, sequence, _port = _HEADER.unpack_from(data, start)
+            yield kind, flags, sequence, data, start, start + length
+            start += (length + 3) & ~3
+
+    def _drain(self) -> None:
+        """Throw away answers that belong to a batch already judged."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(_BUFFER, socket.MSG_DONTWAIT)
+
+
+def _extended_text(flags: int, data: bytes, start: int, end: int) -> str:
+    """NLMSGERR_ATTR_MSG of an error answer, or '' (linux/netlink.h)."""
+    if not flags & _ACK_TLVS:
+        return ""
+    offset = start + 16 + 4 + 16  # header, errno, header of the request (NETLINK_CAP_ACK cuts the rest)
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", data, offset)
+        if kind == 1:
+            return data[offset + 4 : offset + length].rstrip(b"\0").decode(errors="replace")
+        offset += max(4, (length + 3) & ~3)
+    return ""

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The nfnetlink messages of nf_tables (linux/netfilter/nf_tables.h), on pyroute2's codec.
+
+The attributes of expressions are declared here because pyroute2's own declarations want different Python
+values in different releases, decode to other values than they encode from, and misread the fib expression.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import typing as t
+
+from .codec import codec
+from .netlink import REQUEST
+
+NEWTABLE, DELTABLE = 0, 2
+GETTABLE, GETCHAIN, GETRULE = 1, 4, 7
+NEWCHAIN, DELCHAIN = 3, 5
+NEWRULE, DELRULE = 6, 8
+BATCH_BEGIN, BATCH_END = 0x10, 0x11
+SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
+INET = 1  # NFPROTO_INET
+
+Value = t.Union[int, bytes]
+Attributes = t.Tuple[t.Tuple[str, Value], ...]
+
+# Attribute names in the order of their numbers. "data" holds bytes for a value and an int for a verdict.
+_EXPRESSIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    "meta": (("dreg", "be32"), ("key", "be32"), ("sreg", "be32")),
+    "payload": (
+        ("dreg", "be32"),
+        ("base", "be32"),
+        ("offset", "be32"),
+        ("len", "be32"),
+        ("sreg", "be32"),
+    ),
+    "cmp": (("sreg", "be32"), ("op", "be32"), ("data", "data")),
+    "range": (("sreg", "be32"), ("op", "be32"), ("from", "data"), ("to", "data")),
+    "bitwise": (
+        ("sreg", "be32"),
+        ("dreg", "be32"),
+        ("len", "be32"),
+        ("mask", "data"),
+        ("xor", "data"),
+        ("op", "be32"),
+        ("shift", "data"),
+    ),
+    "immediate": (("dreg", "be32"), ("data", "data")),
+    "fib": (("dreg", "be32"), ("result", "be32"), ("flags", "be32")),
+    "ct": (("dreg", "be32"), ("key", "be32"), ("direction", "uint8"), ("sreg", "be32")),
+    "masq": (("flags", "be32"), ("proto_min", "be32"), ("proto_max", "be32")),
+    "nat": (
+        ("type", "be32"),
+        ("family", "be32"),
+        ("addr_min", "be32"),
+        ("addr_max", "be32"),
+        ("proto_min", "be32"),
+        ("proto_max", "be32"),
+        ("flags", "be32"),
+    ),
+}
+
+
+class Expression(t.NamedTuple):
+    """One expression of a rule: its name and its attributes, or its raw bytes when the name is not known here."""
+
+    name: str
+    attributes: Attributes
+    raw: bytes = b""
+
+    def get(self, name: str) -> t.Any:
+        """The attribute, or None."""
+        return dict(self.attributes).get(name)
+
+
+def make(name: str, **attributes: Value) -> Expression:
+    """An expression, its attributes given by name."""
+    return Expression(name, tuple(attributes.items()))
+
+
+class _Classes(t.NamedTuple):
+    rule: t.Any
+    message: t.Any
+    expressions: dict[str, t.Any]
+
+
+@functools.lru_cache(maxsize=None)
+def _classes() -> _Classes:
+    """The message classes; made when first needed, for they need pyroute2."""
+    nft = codec().nft
+
+    class Verdict(nft.nla):  # type: ignore[misc, name-defined]
+        nla_map = (("unspec", "none"), ("code", "sbe32"), ("chain", "asciiz"))
+
+    class Data(nft.nla):  # type: ignore[misc, name-defined]
+        nla_map = (("unspec", "none"), ("value", "cdata"), ("verdict", "nft_verdict"))
+        nft_verdict = Verdict
+
+    class Element(nft.nla):  # type: ignore[misc, name-defined]
+        header_type = 1  # NFTA_LIST_ELEM
+        nla_map = (("unspec", "none"), ("name", "asciiz"), ("data", "cdata"))
+
+    class Rule(nft.nfgen_msg):  # type: ignore[misc, name-defined]
+        nla_map = (
+            ("unspec", "none"),
+            ("table", "asciiz"),
+            ("chain", "asciiz"),
+            ("handle", "be64"),
+            ("expressions", "*element"),
+            ("compat", "hex"),
+            ("position", "be64"),
+            ("userdata", "cdata"),
+        )
+        element = Element
+
+    expressions = {}
+    for name, fields in _EXPRESSIONS.items():
+        kinds = tuple((attribute, "nft_data" if kind == "data" else kind) for attribute, kind in fields)
+        expressions[name] = type(f"nft_{name}", (nft.nla,), {"nla_map": (("unspec", "none"), *kinds), "nft_data": Data})
+    return _Classes(Rule, nft.nfgen_msg, expressions)
+
+
+@functools.lru_cache(maxsize=4096)
+def encode(expression: Expression) -> bytes:
+    """The content of NFTA_EXPR_DATA."""
+    if expression.raw or expression.name not in _EXPRESSIONS:
+        return expression.raw
+    kinds = dict(_EXPRESSIONS[expression.name])
+    message = _classes().expressions[expression.name]()
+    message["attrs"] = [(name, _nested(kinds[name], value)) for name, value in expression.attributes]
+    message.encode()
+    return bytes(message.data[4:])  # without the header of the attribute itself
+
+
+def _nested(kind: str, value: Value) -> t.Any:
+    if kind != "data":
+        return value
+    if isinstance(value, int):
+        return {"attrs": [("verdict", {"attrs": [("code", value)]})]}
+    return {"attrs": [("value", value)]}
+
+
+@functools.lru_cache(maxsize=4096)
+def decode(name: str, raw: bytes) -> Expression:
+    """The opposite of ``encode``. What can't be read keeps its bytes and has no attributes."""
+    if name not in _EXPRESSIONS:
+        return Expression(name, (), raw)
+    message = _classes().expressions[name](struct.pack("=HH", len(raw) + 4, 0) + raw)
+    message.decode()
+    kinds = dict(_EXPRESSIONS[name])
+    found: list[tuple[str, Value]] = []
+    for slot in message["attrs"]:
+        attribute = slot[0]
+        if attribute not in kinds:  # a newer kernel's attribute: not understood, so not compared
+            return Expression(name, (), raw)
+        value = _flat(slot[1]) if kinds[attribute] == "data" else slot[1]
+        if value is None:
+            return Expression(name, (), raw)
+        found.append((attribute, value))
+    return Expression(name, tuple(found))
+
+
+def _flat(data: t.Any) -> Value | None:
+    value = data.get_attr("value")
+    if value is not None:
+        return bytes(value)
+    verdict = data.get_attr("verdict")
+    if verdict is None or verdict.get_attr("chain") is not None:  # a jump
+        return None
+    return int(verdict.get_attr("code"))
+
+
+def batch_mark(kind: int) -> t.Any:
+    """The message that begins or ends a batch."""
+    message = _classes().message()
+    message["res_id"] = SUBSYSTEM
+    message["header"]["type"] = kind
+    message["header"]["flags"] = REQUEST
+    return message
+
+
+def _prepared(message: t.Any, kind: int, flags: int, attributes: list[tuple[str, t.Any]]) -> t.Any:
+    message["nfgen_family"] = INET
+    message["header"]["type"] = SUBSYSTEM << 8 | kind
+    message["header"]["flags"] = REQUEST | flags
+    message["attrs"] = attributes
+    return message
+
+
+def table(kind: int, name: str, *, flags: int = 0) -> t.Any:
+    """A message about a table."""
+    return _prepared(codec().nft.nft_table_msg(), kind, flags, [("NFTA_TABLE_NAME", name)])
+
+
+def chain(kind: int, attributes: list[tuple[str, t.Any]], *, flags: int = 0) -> t.Any:
+    """A message about a chain."""
+    return _prepared(codec().nft.nft_chain_msg(), kind, flags, attributes)
+
+
+def rule(kind: int, attributes: list[tuple[str, t.Any]], *, flags: int = 0) -> t.Any:
+    """A message about a rule."""
+    return _prepared(_classes().rule(), kind, flags, attributes)
+
+
+def elements(expressions: t.Iterable[Expression]) -> list[t.Any]:
+    """The value of a rule's attribute ``expressions``."""
+    return [{"attrs": [("name", expression.name), ("data", encode(expression))]} for expression in expressions]

@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Requests of rtnetlink(7) in plain values: links, addresses, routes. One function is one message.
+
+``doing`` completes the sentence 'the kernel refused to ...' for the person who reads the error.
+Field numbers are those of linux/rtnetlink.h and linux/if_link.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import typing as t
+
+from . import netlink
+from .codec import codec
+from .netlink import NetlinkSocket, Refusal
+
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+_GETNSID = 90
+
+IFF_UP = 0x1
+IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
+
+Attributes = t.List[t.List[t.Any]]
+
+
+def _message(kind: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> t.Any:
+    message = kind()
+    message["header"]["type"] = number
+    message["header"]["flags"] = netlink.REQUEST | flags
+    for name, value in fields.items():
+        message[name] = value
+    message["attrs"] = attributes
+    return message
+
+
+def _send(sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False) -> None:
+    try:
+        sock.send([message])
+    except Refusal as refusal:
+        if missing_ok and refusal.number in (errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT):
+            return
+        raise refusal.explain(doing) from None
+
+
+def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) -> t.Any:
+    """The link as an ``ifinfmsg``, or None when there is none of that name or index."""
+    attributes: Attributes = [["IFLA_IFNAME", name]] if name else []
+    try:
+        return sock.ask(_message(codec().link, _GETLINK, 0, {"index": index}, attributes))[0]
+    except Refusal as refusal:
+        if refusal.number == errno.ENODEV:
+            return None
+        raise refusal.explain(f"show interface {name or index}") from None
+
+
+def dump_links(sock: NetlinkSocket) -> list[t.Any]:
+    """Every link of the namespace."""
+    return _dump(sock, _message(codec().link, _GETLINK, 0, {}, []), "list interfaces")
+
+
+def _dump(sock: NetlinkSocket, message: t.Any, doing: str) -> list[t.Any]:
+    try:
+        return sock.ask(message, dump=True)
+    except Refusal as refusal:
+        raise refusal.explain(doing) from None
+
+
+def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str) -> None:
+    """Create a link. Raises KernelError, with errno EEXIST when the name is taken."""
+    _send(sock, _message(codec().link, _NEWLINK, netlink.ACK | netlink.CREATE | netlink.EXCL, {}, attributes), doing)
+
+
+def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: str, *, up: bool | None = None) -> None:
+    """Change attributes of the link and, with ``up``, its administrative state."""
+    fields = {} if up is None else {"flags": IFF_UP if up else 0, "change": IFF_UP}
+    _send(sock, _message(codec().link, _NEWLINK, netlink.ACK, fields, [["IFLA_IFNAME", name], *attributes]), doing)
+
+
+def delete_link(sock: NetlinkSocket, name: str) -> None:
+    """Delete a link; one that is gone already is fine. Waits for the kernel's grace period (about 15 ms)."""
+    message = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_IFNAME", name]])
+    _send(sock, message, f"delete interface {name}", missing_ok=True)
+
+
+def delete_group(sock: NetlinkSocket, group: int) -> None:
+    """Delete all links of a group at once: one grace period for all of them."""
+    message = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", group]])
+    _send(sock, message, f"delete the interfaces of group {group}", missing_ok=True)
+
+
+def namespace_id(sock: NetlinkSocket, fd: int) -> int | None:
+    """The id by which the socket's namespace knows the one behind ``fd`` (IFLA_LINK_NETNSID), or None."""
+    message = _message(codec().namespace_id, _GETNSID, 0, {}, [["NETNSA_FD", fd]])
+    try:
+        value = sock.ask(message)[0].get_attr("NETNSA_NSID")
+    except Refusal as refusal:
+        raise refusal.explain("tell the id of a network namespace") from None
+    return None if value in (None, -1, 0xFFFFFFFF) else int(value)
+
+
+def dump_addresses(sock: NetlinkSocket, index: int) -> list[t.Any]:
+    """The addresses of the link with this index, as ``ifaddrmsg``."""
+    answers = _dump(sock, _message(codec().address, _GETADDR, 0, {"index": index}, []), "list addresses")
+    return [answer for answer in answers if answer["index"] == index]  # kernels before 4.20 don't filter
+
+
+def _address_message(number: int, flags: int, index: int, address: t.Any, broadcast: t.Any) -> t.Any:
+    version4 = address.version == 4
+    fields = {
+        "family": socket.AF_INET if version4 else socket.AF_INET6,
+        "prefixlen": address.network.prefixlen,
+        "index": index,
+        "flags": 0 if version4 else IFA_F_NODAD,
+    }
+    attributes: Attributes = [["IFA_LOCAL", str(address.ip)], ["IFA_ADDRESS", str(address.ip)]]
+    if broadcast is not None:
+        attributes.append(["IFA_BROADCAST", str(broadcast)])
+    return _message(codec().address, number, flags, fields, attributes)
+
+
+def add_address(sock: NetlinkSocket, index: int, address: t.Any, broadcast: t.Any, doing: str) -> None:
+    """Add an ``ipaddress`` interface address; IPv6 without duplicate detection, so that it is usable at once."""
+    message = _address_message(_NEWADDR, netlink.ACK | netlink.CREATE | netlink.EXCL, index, address, broadcast)
+    _send(sock, message, doing)
+
+
+def delete_address(sock: NetlinkSocket, index: int, address: t.Any, doing: str) -> None:
+    """Remove an address; one that is gone already is fine."""
+    _send(sock, _address_message(_DELADDR, netlink.ACK, index, address, None), doing, missing_ok=True)
+
+
+def dump_routes(sock: NetlinkSocket, version: int) -> list[t.Any]:
+    """All routes of all tables of one IP version, as ``rtmsg``; cloned and cached ones left out."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    try:
+        answers = sock.ask(_message(codec().route, _GETROUTE, 0, {"family": family}, []), dump=True)
+    except Refusal as refusal:
+        if refusal.number in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
+            return []  # a kernel without IPv6
+        raise refusal.explain("list routes") from None
+    cloned = 0x200  # RTM_F_CLONED
+    return [answer for answer in answers if answer["family"] == family and not answer["flags"] & cloned]
+
+
+def put_route(sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str, *, replace: bool) -> None:
+    """Add a route, or with ``replace`` put it in the place of the one with the same key in one step."""
+    flags = netlink.ACK | netlink.CREATE | (netlink.REPLACE if replace else netlink.EXCL)
+    _send(sock, _message(codec().route, _NEWROUTE, flags, fields, attributes), doing)
+
+
+def delete_route(sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str) -> None:
+    """Remove a route; one that is gone already is fine."""
+    _send(sock, _message(codec().route, _DELROUTE, netlink.ACK, fields, attributes), doing, missing_ok=True)

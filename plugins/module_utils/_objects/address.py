@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Addresses of an interface: read, compared as values, added with their broadcast address, purged when asked."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+from dataclasses import dataclass, field
+
+from .._engine.model import Item, Key, State, Step
+from .._errors import Conflict
+from .._kernel import rtnl
+from .._kernel.kernel import Kernel
+from . import words
+from .checks import Interface
+from .link import index_of
+from .route import Route
+from .words import place
+
+_IFA_F_SECONDARY, _IFA_F_PERMANENT = 0x01, 0x80  # linux/if_addr.h
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address with its prefix on one interface."""
+
+    netns: str | None
+    device: str
+    interface: Interface
+    permanent: bool = field(default=True, compare=False)
+    secondary: bool = field(default=False, compare=False)
+
+    @property
+    def key(self) -> Key:
+        return ("address", self.netns, self.device, self.interface)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the kernel makes such addresses by itself: IPv6 link-local ones and those with a lifetime."""
+        return not self.permanent or (self.interface.version == 6 and self.interface.is_link_local)
+
+    @property
+    def broadcast(self) -> ipaddress.IPv4Address | None:
+        """As ``brd +`` in ip-address(8) computes it; networks of one or two addresses have none (RFC 3021)."""
+        network = self.interface.network
+        return network.broadcast_address if isinstance(network, ipaddress.IPv4Network) and network.prefixlen < 31 else None
+
+
+class PutAddress(Step):
+    """Adds or removes one address."""
+
+    def apply(self, kernel: Kernel) -> None:
+        item: Address = (self.after or self.before)[0]
+        sock = kernel.rtnl(item.netns)
+        index = index_of(kernel, item.netns, item.device)
+        title = f"{item.interface} {'to' if self.after else 'from'} {item.device}{place(item.netns)}"
+        if self.after:
+            rtnl.add_address(sock, index, item.interface, item.broadcast, f"add {title}")
+        else:
+            rtnl.delete_address(sock, index, item.interface, f"remove {title}")
+
+    def commands(self) -> list[str]:
+        item: Address = (self.after or self.before)[0]
+        extra = ""
+        if self.after:
+            extra = " brd +" if item.broadcast else " nodad" if item.interface.version == 6 else ""
+        return [f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {item.device}"]
+
+
+def observe(kernel: Kernel, netns: str | None, device: str) -> list[Item]:
+    """All addresses of an interface that is there."""
+    messages = rtnl.dump_addresses(kernel.rtnl(netns), index_of(kernel, netns, device))
+    return [_decode(netns, device, message) for message in messages]
+
+
+def _decode(netns: str | None, device: str, message: t.Any) -> Address:
+    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    flags = message.get_attr("IFA_FLAGS")
+    flags = message["flags"] if flags is None else flags
+    return Address(
+        netns,
+        device,
+        ipaddress.ip_interface(f"{text}/{message['prefixlen']}"),
+        permanent=bool(flags & _IFA_F_PERMANENT),
+        secondary=message["family"] == 2 and bool(flags & _IFA_F_SECONDARY),
+    )
+
+
+def plan(
+    state: State, netns: str | None, device: str, wanted: t.Sequence[Interface], *, purge: bool, overlap: bool
+) -> list[Step]:
+    """The steps to the wanted addresses; ``purge`` removes others. Raises Conflict for a subnet that is in use."""
+    here: list[Address] = [item for item in state.of(Address) if (item.netns, item.device) == (netns, device)]
+    goal = [Address(netns, device, interface) for interface in wanted]
+    gone = [item for item in here if purge and item not in goal and not item.automatic]
+    steps: list[Step] = [PutAddress((item,), ()) for item in gone]
+    # Removing the first address of an IPv4 network takes the others of that network along (promote_secondaries=0).
+    networks = {item.interface.network for item in gone}
+    dragged = [item for item in here if item.secondary and item not in gone and item.interface.network in networks]
+    steps += [PutAddress((item,), ()) for item in dragged]
+    for item in goal:
+        if item not in here:
+            if not overlap:
+                _refuse_overlap(state, item)
+            steps.append(PutAddress((), (item,)))
+    return steps + [PutAddress((), (item,)) for item in dragged]
+
+
+def _refuse_overlap(state: State, item: Address) -> None:
+    for route in state.of(Route):
+        if route.netns != item.netns or route.device == item.device or not route.destination.prefixlen:
+            continue
+        if route.destination.version == item.interface.version and route.destination.overlaps(item.interface.network):
+            raise Conflict(
+                f"{item.interface} on {item.device} overlaps the route {route.title} that the namespace already has{place(item.netns)}; "
+                "traffic of one of the two would be lost. Choose another subnet, or set allow_overlap: true.",
+                route=route.title,
+            )
+
+
+def shown(state: State, netns: str | None, device: str, wanted: t.Sequence[Interface] = ()) -> list[str]:
+    """The interface's addresses in a stable order; automatic ones only when they were asked for."""
+    here = [item for item in state.of(Address) if (item.netns, item.device) == (netns, device)]
+    kept = [item.interface for item in here if not item.automatic or item.interface in wanted]
+    return [str(interface) for interface in sorted(kept, key=lambda i: (i.version, i.ip, i.network.prefixlen))]
+
+
+def restoring(state: State, netns: str | None, device: str) -> tuple[Step, ...]:
+    """The steps that put the interface's addresses back after it was removed."""
+    here = [item for item in state.of(Address) if (item.netns, item.device) == (netns, device) and not item.automatic]
+    return tuple(PutAddress((), (item,)) for item in here)

@@ -1,0 +1,369 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Links: what the kernel says of a veth end or a bridge, and the steps that make, change and remove them."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import time
+import typing as t
+from dataclasses import dataclass, fields, replace
+
+from .._engine.model import Item, Key, State, Step
+from .._errors import KernelError, NotFound
+from .._kernel import namespaces, rtnl
+from .._kernel.kernel import Kernel
+from .._kernel.netlink import NETLINK_ROUTE, NetlinkSocket
+from . import words
+from .words import place
+
+GROUP = 0x7062
+"""The link group of everything that we make: set by the message that creates it, so no link of ours is ever unmarked."""
+
+_NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
+_TICKS = 100  # USER_HZ: bridge times are in hundredths of a second
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The other end of a veth cable. ``netns`` is '?' where no name leads to its namespace."""
+
+    netns: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class BridgeOptions:
+    """Properties of a bridge; times in seconds. In a wish, None stands for 'as it is'."""
+
+    stp: bool | None = None
+    forward_delay: float | None = None
+    ageing_time: float | None = None
+    vlan_filtering: bool | None = None
+    multicast_snooping: bool | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface as the kernel has it. ``bridge`` is the master's name, ``hairpin`` None when there is none."""
+
+    netns: str | None
+    name: str
+    kind: str
+    mac: str
+    mtu: int
+    up: bool = False
+    bridge: str | None = None
+    hairpin: bool | None = None
+    ours: bool = True
+    peer: Peer | None = None
+    options: BridgeOptions | None = None
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.netns, self.name)
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.name}{place(self.netns)}"
+
+
+# ---- reading
+
+
+def observe(kernel: Kernel, netns: str | None, name: str, peers: t.Sequence[str | None] = ()) -> Link | None:
+    """One link, or None. ``peers`` are the namespaces in which a veth's other end is looked for first."""
+    sock = kernel.rtnl(netns)
+    message = rtnl.get_link(sock, name=name)
+    return None if message is None else decode(kernel, netns, message, peers)
+
+
+def decode(kernel: Kernel, netns: str | None, message: t.Any, peers: t.Sequence[str | None] = ()) -> Link:
+    """A link from the kernel's message."""
+    info = message.get_attr("IFLA_LINKINFO")
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or "physical"
+    master = message.get_attr("IFLA_MASTER")
+    upper = rtnl.get_link(kernel.rtnl(netns), index=master) if master else None
+    return Link(
+        netns=netns,
+        name=message.get_attr("IFLA_IFNAME"),
+        kind=kind,
+        mac=message.get_attr("IFLA_ADDRESS") or "",
+        mtu=message.get_attr("IFLA_MTU"),
+        up=bool(message["flags"] & rtnl.IFF_UP),
+        bridge=upper.get_attr("IFLA_IFNAME") if upper else None,
+        hairpin=_hairpin(info),
+        ours=message.get_attr("IFLA_GROUP") == GROUP,
+        peer=_peer(kernel, netns, message, peers) if kind == "veth" else None,
+        options=_options(info) if kind == "bridge" else None,
+    )
+
+
+def _hairpin(info: t.Any) -> bool | None:
+    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+    return None if data is None else bool(data.get_attr("IFLA_BRPORT_MODE"))
+
+
+def _options(info: t.Any) -> BridgeOptions:
+    data = info.get_attr("IFLA_INFO_DATA")
+
+    def flag(name: str) -> bool | None:
+        value = data.get_attr(name)
+        return None if value is None else bool(value)
+
+    return BridgeOptions(
+        stp=flag("IFLA_BR_STP_STATE"),
+        forward_delay=data.get_attr("IFLA_BR_FORWARD_DELAY") / _TICKS,
+        ageing_time=data.get_attr("IFLA_BR_AGEING_TIME") / _TICKS,
+        vlan_filtering=flag("IFLA_BR_VLAN_FILTERING"),
+        multicast_snooping=flag("IFLA_BR_MCAST_SNOOPING"),
+    )
+
+
+def _peer(kernel: Kernel, netns: str | None, message: t.Any, candidates: t.Sequence[str | None]) -> Peer:
+    """Find the other end: by its namespace's id and its index there, for names and indexes alone can deceive."""
+    index, wanted = message.get_attr("IFLA_LINK"), message.get_attr("IFLA_LINK_NETNSID")
+    for candidate in dict.fromkeys([*candidates, netns, None, *namespaces.names()]):
+        try:
+            if _sees(kernel, netns, candidate) != wanted:
+                continue
+            other = rtnl.get_link(kernel.rtnl(candidate), index=index)
+        except (NotFound, KernelError):
+            continue  # a leftover file, or a namespace that ended meanwhile
+        if other is not None:
+            return Peer(candidate, other.get_attr("IFLA_IFNAME"))
+    return Peer("?", f"index {index}")
+
+
+def _sees(kernel: Kernel, netns: str | None, other: str | None) -> int | None:
+    """The id under which ``netns`` knows ``other``; None for itself, -1 when it does not know it."""
+    if kernel.same(netns, other):
+        return None
+    known = rtnl.namespace_id(kernel.rtnl(netns), kernel.file(other))
+    return -1 if known is None else known
+
+
+def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
+    """The index of an interface. Raises NotFound, naming those that are there."""
+    message = rtnl.get_link(kernel.rtnl(netns), name=name)
+    if message is None:
+        raise missing(kernel, netns, name)
+    return int(message["index"])
+
+
+def missing(kernel: Kernel, netns: str | None, name: str) -> NotFound:
+    """The error for an interface that is not there."""
+    there = [message.get_attr("IFLA_IFNAME") for message in rtnl.dump_links(kernel.rtnl(netns))]
+    return NotFound(f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}.", device=name)
+
+
+# ---- choosing
+
+
+def choose_mac(seed: str, netns: str | None, name: str) -> str:
+    """A locally administered address that is the same each time: neighbours need not learn anew.
+
+    ``seed`` tells machines, and namespaces that act as machines, apart.
+    """
+    digest = hashlib.sha256("\0".join([seed, netns or "", name]).encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+
+
+# ---- changing
+
+
+class VethPair(Step):
+    """Creates or removes a cable: both ends at once, each directly in its namespace."""
+
+    def apply(self, kernel: Kernel) -> None:
+        if not self.after:
+            rtnl.delete_link(kernel.rtnl(self.before[0].netns), self.before[0].name)
+            return
+        one, other = self.after
+        peer = [*_identity(other), ["IFLA_NET_NS_FD", kernel.file(other.netns)]]
+        data = {"attrs": [["VETH_INFO_PEER", {"attrs": peer}]]}
+        info = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", data]]}]
+        _create(kernel, one.netns, [*_identity(one), info], f"create {one.title} with its peer {other.name}{place(other.netns)}")
+
+    def commands(self) -> list[str]:
+        if not self.after:
+            return [f"{words.ip(self.before[0].netns)} link del {self.before[0].name}"]
+        one, other = self.after
+        home = f" netns {other.netns}" if other.netns else ""
+        return [
+            f"{words.ip(one.netns)} link add {_words(one)} type veth peer {_words(other)}{home}"
+            if one.netns is None or other.netns is not None
+            else f"ip link add {_words(other)} type veth peer {_words(one)} netns {one.netns}"
+        ]
+
+
+class BridgeDevice(Step):
+    """Creates or removes a bridge."""
+
+    def apply(self, kernel: Kernel) -> None:
+        if not self.after:
+            rtnl.delete_link(kernel.rtnl(self.before[0].netns), self.before[0].name)
+            return
+        (link,) = self.after
+        info = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"]]}]
+        _create(kernel, link.netns, [*_identity(link), info], f"create {link.title}")
+
+    def commands(self) -> list[str]:
+        link = (self.after or self.before)[0]
+        if not self.after:
+            return [f"{words.ip(link.netns)} link del {link.name}"]
+        return [f"{words.ip(link.netns)} link add {_words(link)} type bridge"]
+
+
+def _identity(link: Link) -> rtnl.Attributes:
+    return [["IFLA_IFNAME", link.name], ["IFLA_GROUP", GROUP], ["IFLA_ADDRESS", link.mac], ["IFLA_MTU", link.mtu]]
+
+
+def _words(link: Link) -> str:
+    mtu = f" mtu {link.mtu}" if link.mtu != 1500 else ""
+    return f"name {link.name} group {GROUP} address {link.mac}{mtu}"
+
+
+def _create(kernel: Kernel, netns: str | None, attributes: rtnl.Attributes, doing: str) -> None:
+    """Create a link; a name that a dying namespace still holds is waited for."""
+    deadline = time.monotonic() + _NAME_FREED
+    while True:
+        try:
+            return rtnl.create_link(kernel.rtnl(netns), attributes, doing)
+        except KernelError as error:
+            if error.errno != errno.EEXIST or time.monotonic() > deadline:
+                raise
+        time.sleep(0.002)
+
+
+class ChangeLink(Step):
+    """Changes a link in place: address, MTU, bridge membership, port and bridge properties, up or down."""
+
+    def apply(self, kernel: Kernel) -> None:
+        before, after = self.before[0], self.after[0]
+        sock, doing = kernel.rtnl(after.netns), f"change {after.title}"
+        attributes: rtnl.Attributes = []
+        if after.mac != before.mac:
+            attributes.append(["IFLA_ADDRESS", after.mac])
+        if after.mtu != before.mtu:
+            attributes.append(["IFLA_MTU", after.mtu])
+        if after.bridge != before.bridge:
+            attributes.append(["IFLA_MASTER", index_of(kernel, after.netns, after.bridge) if after.bridge else 0])
+        up = after.up if after.up != before.up else None
+        if attributes or up is not None:
+            rtnl.change_link(sock, after.name, attributes, doing, up=up)
+        if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
+            data = {"attrs": [["IFLA_BRPORT_MODE", int(bool(after.hairpin))]]}
+            info = {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", data]]}
+            rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
+        if after.options != before.options:
+            data = {"attrs": _option_attributes(before.options, after.options)}
+            info = {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}
+            rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
+
+    def commands(self) -> list[str]:
+        before, after = self.before[0], self.after[0]
+        ip = words.ip(after.netns)
+        out = []
+        if after.options != before.options:
+            changed = _option_attributes(before.options, after.options)
+            out.append(f"{ip} link set {after.name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed))
+        if after.mac != before.mac:
+            out.append(f"{ip} link set {after.name} address {after.mac}")
+        if after.mtu != before.mtu:
+            out.append(f"{ip} link set {after.name} mtu {after.mtu}")
+        if after.bridge != before.bridge:
+            out.append(f"{ip} link set {after.name} " + (f"master {after.bridge}" if after.bridge else "nomaster"))
+        if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
+            out.append(f"{words.bridge(after.netns)} link set dev {after.name} hairpin {'on' if after.hairpin else 'off'}")
+        if after.up != before.up:
+            out.append(f"{ip} link set {after.name} {'up' if after.up else 'down'}")
+        return out
+
+
+_OPTION_NAMES = {
+    "stp": "IFLA_BR_STP_STATE",
+    "forward_delay": "IFLA_BR_FORWARD_DELAY",
+    "ageing_time": "IFLA_BR_AGEING_TIME",
+    "vlan_filtering": "IFLA_BR_VLAN_FILTERING",
+    "multicast_snooping": "IFLA_BR_MCAST_SNOOPING",
+}
+_OPTION_WORDS = {
+    "IFLA_BR_STP_STATE": "stp_state",
+    "IFLA_BR_FORWARD_DELAY": "forward_delay",
+    "IFLA_BR_AGEING_TIME": "ageing_time",
+    "IFLA_BR_VLAN_FILTERING": "vlan_filtering",
+    "IFLA_BR_MCAST_SNOOPING": "mcast_snooping",
+}
+
+
+def _option_attributes(before: BridgeOptions | None, after: BridgeOptions | None) -> rtnl.Attributes:
+    """The netlink attributes of the options that differ, in the kernel's units."""
+    attributes: rtnl.Attributes = []
+    for field in fields(BridgeOptions):
+        wanted = getattr(after, field.name)
+        if wanted is not None and wanted != getattr(before or BridgeOptions(), field.name):
+            seconds = field.name in ("forward_delay", "ageing_time")
+            attributes.append([_OPTION_NAMES[field.name], round(wanted * _TICKS) if seconds else int(wanted)])
+    return attributes
+
+
+def changed(now: Link, wanted: Link) -> list[Step]:
+    """The step from one state of a link to another, if any."""
+    return [] if now == wanted else [ChangeLink((now,), (wanted,))]
+
+
+def down_to_nothing(kernel: Kernel, netns: str) -> None:
+    """Remove the cables that end in a namespace before it goes, so that their names are free when this returns."""
+    sock = kernel.rtnl(netns)
+    ends = [m for m in rtnl.dump_links(sock) if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"]
+    for message in ends:
+        if message.get_attr("IFLA_GROUP") != GROUP:
+            rtnl.change_link(sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal")
+    if ends:
+        rtnl.delete_group(sock, GROUP)
+
+
+def lo_message(*, up: bool | None = None, alias: str | None = None) -> tuple[bool, str | None]:
+    """Change lo of the namespace that the calling thread is in; returns whether it is up, and its alias."""
+    sock = NetlinkSocket(NETLINK_ROUTE)
+    try:
+        if up is not None or alias is not None:
+            attributes = [] if alias is None else [["IFLA_IFALIAS", alias]]
+            rtnl.change_link(sock, "lo", attributes, "change lo", up=up)
+        message = rtnl.get_link(sock, name="lo")
+        return bool(message["flags"] & rtnl.IFF_UP), message.get_attr("IFLA_IFALIAS")
+    finally:
+        sock.close()
+
+
+def with_defaults(link: Link, **wanted: t.Any) -> Link:
+    """The link with those of the wanted properties that are not None."""
+    return replace(link, **{name: value for name, value in wanted.items() if value is not None})
+
+
+def shown(link: Link, addresses: list[str]) -> dict[str, t.Any]:
+    """A link as users see it."""
+    view: dict[str, t.Any] = {
+        "name": link.name,
+        "netns": link.netns,
+        "kind": link.kind,
+        "mac": link.mac,
+        "mtu": link.mtu,
+        "up": link.up,
+        "bridge": link.bridge,
+        "addresses": addresses,
+        "ours": link.ours,
+    }
+    if link.bridge is not None:
+        view["hairpin"] = bool(link.hairpin)
+    if link.options is not None:
+        view.update({field.name: getattr(link.options, field.name) for field in fields(BridgeOptions)})
+    return view
+
+

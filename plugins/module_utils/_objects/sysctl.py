@@ -1,0 +1,142 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Kernel settings under /proc/sys, and the record of those that were switched on for an object of ours.
+
+A *hold* remembers, under /run, what a setting was before somebody needed another value and who still
+needs it. The last holder that leaves gives the old value back.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .._engine.model import Item, Key, State, Step
+from .._errors import InvalidInput
+from .._kernel import holds, procsys
+from .._kernel.kernel import Kernel
+from .words import place, prefix
+
+
+@dataclass(frozen=True)
+class Sysctl:
+    """One setting of one namespace; ``value`` as /proc/sys shows it, white space folded."""
+
+    netns: str | None
+    name: str
+    value: str
+
+    @property
+    def key(self) -> Key:
+        return ("sysctl", self.netns, self.name)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """The record that ``name`` was ``previous`` before ``holders`` needed another value."""
+
+    netns: str | None
+    name: str
+    previous: str
+    holders: frozenset[str]
+
+    @property
+    def key(self) -> Key:
+        return ("hold", self.netns, self.name)
+
+
+class SetSysctl(Step):
+    """Writes one setting; reads before, so that a read-only /proc with the right value is fine."""
+
+    def apply(self, kernel: Kernel) -> None:
+        (wanted,) = self.after
+        with kernel.inside(wanted.netns):
+            procsys.write(wanted.name, wanted.value)
+
+    def commands(self) -> list[str]:
+        (wanted,) = self.after
+        value = f'"{wanted.value}"' if " " in wanted.value else wanted.value
+        return [f"{prefix(wanted.netns)}sysctl -w {wanted.name}={value}"]
+
+
+class KeepHold(Step):
+    """Writes or removes the record of a hold; it has no command, for nothing in the kernel changes."""
+
+    def apply(self, kernel: Kernel) -> None:
+        subject = (self.after or self.before)[0]
+        records = holds.read(kernel.identity(subject.netns))
+        records.pop(subject.name, None)
+        for hold in self.after:
+            records[hold.name] = holds.Record(hold.previous, sorted(hold.holders))
+        holds.write(kernel.identity(subject.netns), records)
+
+    def commands(self) -> list[str]:
+        return []
+
+
+def valid_name(name: str, option: str) -> str:
+    """A setting of a network namespace: ``net.`` and no way out of /proc/sys/net. Raises InvalidInput."""
+    parts = procsys.parts(name)
+    if len(parts) < 3 or parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
+        raise InvalidInput(
+            f"{option}: {name} is not a setting of a network namespace; only names under net. are, such as net.ipv4.ip_forward."
+        )
+    return name
+
+
+def observe(kernel: Kernel, netns: str | None, name: str) -> list[Item]:
+    """The setting and, where there is one, its hold. A setting that the kernel lacks gives no item."""
+    with kernel.inside(netns):
+        value = procsys.read(name)
+    items: list[Item] = [] if value is None else [Sysctl(netns, name, value)]
+    record = holds.read(kernel.identity(netns)).get(name)
+    if record is not None:
+        items.append(Hold(netns, name, record.previous, frozenset(record.holders)))
+    return items
+
+
+def change(state: State, netns: str | None, name: str, value: str) -> list[Step]:
+    """The steps to ``value``. Raises InvalidInput when the kernel has no such setting."""
+    now: Sysctl | None = state.get(("sysctl", netns, name))
+    if now is None:
+        raise InvalidInput(f"the kernel has no setting {name}{place(netns)}; check its name, and that its protocol or module is there.")
+    value = procsys.fold(value)
+    return [] if now.value == value else [SetSysctl((now,), (Sysctl(netns, name, value),))]
+
+
+def hold(state: State, netns: str | None, name: str, value: str, holder: str) -> list[Step]:
+    """The steps by which ``holder`` gets ``value`` and is recorded, unless the value was there without us."""
+    held: Hold | None = state.get(("hold", netns, name))
+    steps = change(state, netns, name, value)
+    if held is None and not steps:
+        return []
+    now: Sysctl = state.get(("sysctl", netns, name))
+    previous = now.value if held is None else held.previous
+    holders = frozenset([holder]) | (held.holders if held else frozenset())
+    fresh = Hold(netns, name, previous, holders)
+    record: list[Step] = [] if fresh == held else [KeepHold((held,) if held else (), (fresh,))]
+    return record + steps  # the record first: a run that dies in between gives back rather than forgets
+
+
+def release(state: State, netns: str | None, name: str, holder: str) -> list[Step]:
+    """The steps by which ``holder`` lets go; the last one gives the previous value back."""
+    held: Hold | None = state.get(("hold", netns, name))
+    if held is None or holder not in held.holders:
+        return []
+    rest = held.holders - {holder}
+    if rest:
+        return [KeepHold((held,), (Hold(netns, name, held.previous, rest),))]
+    steps: list[Step] = []
+    if state.get(("sysctl", netns, name)) is not None:
+        steps = change(state, netns, name, held.previous)
+    return [*steps, KeepHold((held,), ())]
+
+
+def shown(state: State, netns: str | None, names: t.Iterable[str]) -> dict[str, str]:
+    """The named settings as a mapping, those that are not there left out."""
+    found = ((name, state.get(("sysctl", netns, name))) for name in names)
+    return {name: item.value for name, item in found if item is not None}

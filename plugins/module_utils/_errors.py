@@ -47,6 +47,14 @@ class NotOurs(PatchbayError):
 
     code = "NOT_OURS"
 
+    @classmethod
+    def kept(cls, title: str) -> NotOurs:
+        """The refusal to remove the object called ``title``."""
+        return cls(
+            f"{title} was not made by this collection, so it is not removed. "
+            "Remove it with the tool that made it, or set force: true."
+        )
+
 
 class InUse(PatchbayError):
     """Processes still live in the namespace that is to be removed."""

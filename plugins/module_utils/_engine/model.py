@@ -20,7 +20,7 @@ from dataclasses import dataclass
 if t.TYPE_CHECKING:
     from .._kernel.kernel import Kernel
 
-Key = t.Tuple[t.Any, ...]
+Key = tuple[t.Any, ...]
 
 
 class Item(t.Protocol):
@@ -30,7 +30,7 @@ class Item(t.Protocol):
     def key(self) -> Key: ...
 
 
-I = t.TypeVar("I")
+Kind = t.TypeVar("Kind")
 
 
 class State:
@@ -45,6 +45,9 @@ class State:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, State) and self._items == other._items
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.values()))
+
     def __repr__(self) -> str:
         return f"State({list(self._items.values())!r})"
 
@@ -52,7 +55,7 @@ class State:
         """The item with this key, or None."""
         return self._items.get(key)
 
-    def of(self, kind: type[I]) -> list[I]:
+    def of(self, kind: type[Kind]) -> list[Kind]:
         """All items of one class, in the order in which they were observed."""
         return [item for item in self._items.values() if isinstance(item, kind)]
 
@@ -81,7 +84,7 @@ class Step(abc.ABC):
     def apply(self, kernel: Kernel) -> None:
         """Do it. Raises KernelError."""
 
-    def rehearse(self, kernel: Kernel) -> None:
+    def rehearse(self, kernel: Kernel) -> None:  # noqa: B027 - most kinds have nobody to ask
         """Ask the kernel, without a trace, whether it would do it; where it can be asked. Raises as ``apply``."""
 
     @abc.abstractmethod

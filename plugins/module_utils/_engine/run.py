@@ -70,7 +70,9 @@ def apply(kernel: Kernel, steps: t.Iterable[Step]) -> None:
     except BaseException as error:
         left = _roll_back(kernel, done)
         if left and isinstance(error, PatchbayError):
-            raise type(error)(f"{error} Taking back what was done before did not succeed either: {'; '.join(left)}", **error.details) from None
+            raise type(error)(
+                f"{error} Taking back what was done before did not succeed either: {'; '.join(left)}", **error.details
+            ) from None
         raise
 
 

@@ -52,7 +52,7 @@ def _package() -> str:
     return f"run: {pip}"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def codec() -> Codec:
     """Import pyroute2. Raises MissingLibrary with the package to install when it is absent or too old."""
     try:

@@ -92,7 +92,9 @@ def missing(name: str) -> NotFound:
     """The error for a namespace that is not there, with the names that are."""
     others = names()
     there = f"Present: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}." if others else "None is present."
-    return NotFound(f"network namespace {name} does not exist. {there} Create it first with the netns module.", netns=name)
+    return NotFound(
+        f"network namespace {name} does not exist. {there} Create it first with the netns module.", netns=name
+    )
 
 
 @contextlib.contextmanager
@@ -149,7 +151,7 @@ def _share_directory() -> None:
         syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
 
 
-def create(name: str, prepare: t.Callable[[], None]) -> None:
+def create(name: str, prepare: t.Callable[[], object]) -> None:
     """Create a namespace. ``prepare`` runs inside it before anybody can see it by name.
 
     A stale file of the same name is replaced. Nothing is left behind on failure. Raises KernelError.

@@ -43,7 +43,9 @@ class Refusal(Exception):
         name = errno.errorcode.get(self.number, str(self.number))
         words = self.text or os.strerror(self.number)
         hint = " This needs root: set become: true." if self.number == errno.EPERM else ""
-        return KernelError(f"the kernel refused to {doing}: {words} ({name}).{hint}", errno=self.number, kernel=self.text)
+        return KernelError(
+            f"the kernel refused to {doing}: {words} ({name}).{hint}", errno=self.number, kernel=self.text
+        )
 
 
 class NetlinkSocket:

@@ -41,10 +41,11 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class Table:
-    """What the table holds: the names of its chains, base chains of ours or not, and its rules in order."""
+    """What the table holds: the names of its chains, ours or not, its rules in order, and whether there is more (sets)."""
 
     chains: tuple[str, ...]
     rules: tuple[Rule, ...]
+    more: bool = False
 
 
 def read(kernel: Kernel, netns: str | None) -> Table | None:
@@ -52,8 +53,10 @@ def read(kernel: Kernel, netns: str | None) -> Table | None:
     try:
         sock = _open(kernel, netns)
         chains = [_text(found, "NFTA_CHAIN_NAME") for found in _of_table(sock, msg.chain(msg.GETCHAIN, []), "NFTA_CHAIN_TABLE")]
-        if not chains and not _of_table(sock, msg.table(msg.GETTABLE, ""), "NFTA_TABLE_NAME"):
+        tables = _of_table(sock, msg.table(msg.GETTABLE, ""), "NFTA_TABLE_NAME")
+        if not tables:
             return None
+        more = int(tables[0].get_attr("NFTA_TABLE_USE") or 0) > len(chains)
         request = msg.rule(msg.GETRULE, [("table", TABLE)])
         rules = [_decoded(found) for found in sock.ask(request, dump=True) if found.get_attr("table") == TABLE]
     except Refusal as refusal:
@@ -62,7 +65,7 @@ def read(kernel: Kernel, netns: str | None) -> Table | None:
         raise refusal.explain(f"list the nftables table {FAMILY} {TABLE}") from None
     order = list(CHAINS)
     rules.sort(key=lambda rule: order.index(rule.chain) if rule.chain in order else len(order))
-    return Table(tuple(chains), tuple(rules))
+    return Table(tuple(chains), tuple(rules), more)
 
 
 def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
@@ -130,17 +133,17 @@ class Batch:
         """Each message, what it does in words, and the rule it is about."""
         if not self._removed and not self._added:
             return []
-        there = self._table.chains if self._table else ()
-        left = [rule.chain for rule in self._table.rules if rule not in self._removed] if self._table else []
-        left += [rule.chain for rule in self._added]
-        emptied = {rule.chain for rule in self._removed} - set(left)
+        table = self._table or Table((), ())
+        gone = {rule.handle for rule in self._removed}
+        left = {rule.chain for rule in (*table.rules, *self._added) if rule.handle not in gone}
+        emptied = {rule.chain for rule in self._removed} - left
         out: list[tuple[t.Any, str, Rule | None]] = [(_delete_rule(rule), f"delete the rule {rule}", None) for rule in self._removed]
-        if set(there) <= emptied and not self._added:
+        if self._removed and set(table.chains) <= emptied and not table.more:
             return [(msg.table(msg.DELTABLE, TABLE), f"delete the table {FAMILY} {TABLE}", None)]
         if self._table is None:
             out.append((msg.table(msg.NEWTABLE, TABLE, flags=CREATE), f"add the table {FAMILY} {TABLE}", None))
         needed = {rule.chain for rule in self._added}
-        out += [(_add_chain(chain), f"add the {chain.type} chain {chain.name}", None) for name, chain in CHAINS.items() if name in needed and name not in there]
+        out += [(_add_chain(chain), f"add the {chain.type} chain {chain.name}", None) for name, chain in CHAINS.items() if name in needed and name not in table.chains]
         out += [(_add_rule(rule), f"add the rule '{rule}'", rule) for rule in self._added]
         out += [(_delete_chain(name), f"delete the chain {name}", None) for name in sorted(emptied)]
         return out

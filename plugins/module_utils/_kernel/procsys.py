@@ -57,4 +57,6 @@ def write(name: str, value: str) -> None:
             errno.EINVAL: " The kernel does not take this value.",
             errno.EACCES: " This needs root: set become: true.",
         }.get(error.errno or 0, "")
-        raise KernelError(f"could not set {name} to {value!r}: {error.strerror}.{hint}", errno=error.errno or 0) from None
+        raise KernelError(
+            f"could not set {name} to {value!r}: {error.strerror}.{hint}", errno=error.errno or 0
+        ) from None

@@ -28,7 +28,7 @@ _GETNSID = 90
 IFF_UP = 0x1
 IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
 
-Attributes = t.List[t.List[t.Any]]
+Attributes = list[list[t.Any]]
 
 
 def _message(kind: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> t.Any:
@@ -150,7 +150,9 @@ def dump_routes(sock: NetlinkSocket, version: int) -> list[t.Any]:
     return [answer for answer in answers if answer["family"] == family and not answer["flags"] & cloned]
 
 
-def put_route(sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str, *, replace: bool) -> None:
+def put_route(
+    sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str, *, replace: bool
+) -> None:
     """Add a route, or with ``replace`` put it in the place of the one with the same key in one step."""
     flags = netlink.ACK | netlink.CREATE | (netlink.REPLACE if replace else netlink.EXCL)
     _send(sock, _message(codec().route, _NEWROUTE, flags, fields, attributes), doing)

@@ -26,7 +26,8 @@ def locked() -> t.Iterator[None]:
         fd = os.open(f"{DIRECTORY}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise KernelError(
-            f"could not open the lock in {DIRECTORY}: {error.strerror}. This needs root: set become: true.", errno=error.errno or 0
+            f"could not open the lock in {DIRECTORY}: {error.strerror}. This needs root: set become: true.",
+            errno=error.errno or 0,
         ) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -48,7 +48,9 @@ class Address:
     def broadcast(self) -> ipaddress.IPv4Address | None:
         """As ``brd +`` in ip-address(8) computes it; networks of one or two addresses have none (RFC 3021)."""
         network = self.interface.network
-        return network.broadcast_address if isinstance(network, ipaddress.IPv4Network) and network.prefixlen < 31 else None
+        return (
+            network.broadcast_address if isinstance(network, ipaddress.IPv4Network) and network.prefixlen < 31 else None
+        )
 
 
 class PutAddress(Step):
@@ -69,7 +71,9 @@ class PutAddress(Step):
         extra = ""
         if self.after:
             extra = " brd +" if item.broadcast else " nodad" if item.interface.version == 6 else ""
-        return [f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {item.device}"]
+        return [
+            f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {item.device}"
+        ]
 
 
 def observe(kernel: Kernel, netns: str | None, device: str) -> list[Item]:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict, InvalidInput, KernelError, NotFound, NotOurs, Unsupported
@@ -43,12 +43,16 @@ class PlugPort(Step):
     def apply(self, kernel: Kernel) -> None:
         port: Port = self.after[0]
         master = link.index_of(kernel, port.netns, port.bridge) if port.bridge else 0
-        title = f"put {port.name} into {port.bridge}" if port.bridge else f"take {port.name} out of {self.before[0].bridge}"
+        title = (
+            f"put {port.name} into {port.bridge}" if port.bridge else f"take {port.name} out of {self.before[0].bridge}"
+        )
         rtnl.change_link(kernel.rtnl(port.netns), port.name, [["IFLA_MASTER", master]], f"{title}{place(port.netns)}")
 
     def commands(self) -> list[str]:
         port: Port = self.after[0]
-        return [f"{words.ip(port.netns)} link set {port.name} " + (f"master {port.bridge}" if port.bridge else "nomaster")]
+        return [
+            f"{words.ip(port.netns)} link set {port.name} " + (f"master {port.bridge}" if port.bridge else "nomaster")
+        ]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Bridge:
     mtu: int | None = None
     up: bool = True
     overlap: bool = False
-    options: BridgeOptions = BridgeOptions()
+    options: BridgeOptions = field(default_factory=BridgeOptions)
 
     @property
     def name(self) -> str:
@@ -136,7 +140,9 @@ class Bridge:
     def plan(self, state: State) -> list[Step]:
         now: Link | None = state.get(("link", self.netns, self.device))
         if now is not None and now.kind != "bridge":
-            raise Conflict(f"{self.device}{place(self.netns)} is a {now.kind} interface, not a bridge. Choose another name for the bridge.")
+            raise Conflict(
+                f"{self.device}{place(self.netns)} is a {now.kind} interface, not a bridge. Choose another name for the bridge."
+            )
         if not self.present:
             return self._plan_removal(state, now)
         steps: list[Step] = []
@@ -145,8 +151,12 @@ class Bridge:
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=options)
             steps.append(BridgeDevice((), (now,)))
-        wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=_merged(now.options or BridgeOptions(), self.options))
-        addresses = address.plan(state, self.netns, self.device, self.addresses, purge=self.purge_addresses, overlap=self.overlap)
+        wanted = link.with_defaults(
+            now, mac=self.mac, mtu=self.mtu, options=_merged(now.options or BridgeOptions(), self.options)
+        )
+        addresses = address.plan(
+            state, self.netns, self.device, self.addresses, purge=self.purge_addresses, overlap=self.overlap
+        )
         changes = link.changed(now, replace(wanted, up=self.up))
         return [*steps, *changes, *self._plan_ports(state), *addresses]
 
@@ -158,7 +168,10 @@ class Bridge:
         for name in self.ports:
             now: Port | None = state.get(("port", self.netns, name))
             if now is None:
-                raise NotFound(f"ports: interface {name} does not exist{place(self.netns)}. Create it first, for example with the veth module.", device=name)
+                raise NotFound(
+                    f"ports: interface {name} does not exist{place(self.netns)}. Create it first, for example with the veth module.",
+                    device=name,
+                )
             if now.bridge != self.device:
                 steps.append(PlugPort((now,), (replace(now, bridge=self.device),)))
         return steps
@@ -167,8 +180,8 @@ class Bridge:
         if now is None:
             return []
         if not now.ours and not self.force:
-            raise NotOurs(f"{now.title} was not made by this collection, so it is not removed. Remove it with the tool that made it, or set force: true.")
-        bare = replace(now, up=False, options=now.options)
+            raise NotOurs.kept(now.title)
+        bare = replace(now, up=False, options=BridgeOptions())
         ports = [port for port in state.of(Port) if port.bridge == self.device]
         lost: list[Step] = [*link.changed(bare, now), *address.restoring(state, self.netns, self.device)]
         lost += [PlugPort((replace(port, bridge=None),), (port,)) for port in ports]
@@ -189,13 +202,17 @@ class Bridge:
 
 
 def _options(params: t.Mapping[str, t.Any]) -> BridgeOptions:
-    options = BridgeOptions(**{field.name: params.get(field.name) for field in fields(BridgeOptions)})
+    options = BridgeOptions(**{each.name: params.get(each.name) for each in fields(BridgeOptions)})
     delay, ageing = options.forward_delay, options.ageing_time
     shortest, longest = _STP_DELAYS
     if delay is not None and not 0 <= delay <= longest:
-        raise InvalidInput(f"forward_delay: {delay:g} seconds is impossible; give 0 to {longest:g} (2 to {longest:g} with stp: true).")
+        raise InvalidInput(
+            f"forward_delay: {delay:g} seconds is impossible; give 0 to {longest:g} (2 to {longest:g} with stp: true)."
+        )
     if delay is not None and options.stp and delay < shortest:
-        raise InvalidInput(f"forward_delay: {delay:g} seconds is too short with stp: true; the spanning tree needs {shortest:g} to {longest:g}.")
+        raise InvalidInput(
+            f"forward_delay: {delay:g} seconds is too short with stp: true; the spanning tree needs {shortest:g} to {longest:g}."
+        )
     if ageing is not None and not 0 <= ageing <= _LONGEST:
         raise InvalidInput(f"ageing_time: {ageing:g} seconds is impossible; give 0 (forget at once) to {_LONGEST:g}.")
     return options
@@ -203,11 +220,20 @@ def _options(params: t.Mapping[str, t.Any]) -> BridgeOptions:
 
 def _merged(now: BridgeOptions, wanted: BridgeOptions) -> BridgeOptions:
     """The bridge's options with the wanted ones. Raises Unsupported for one that this kernel lacks."""
-    given = {field.name: getattr(wanted, field.name) for field in fields(BridgeOptions) if getattr(wanted, field.name) is not None}
+    given = {
+        each.name: getattr(wanted, each.name)
+        for each in fields(BridgeOptions)
+        if getattr(wanted, each.name) is not None
+    }
     for name in given:
         if getattr(now, name) is None:
-            config = {"vlan_filtering": "CONFIG_BRIDGE_VLAN_FILTERING", "multicast_snooping": "CONFIG_BRIDGE_IGMP_SNOOPING"}.get(name, "a newer version")
-            raise Unsupported(f"{name}: this kernel's bridge can't do that (it was built without {config}). Remove the option, or use another kernel.")
+            config = {
+                "vlan_filtering": "CONFIG_BRIDGE_VLAN_FILTERING",
+                "multicast_snooping": "CONFIG_BRIDGE_IGMP_SNOOPING",
+            }.get(name, "a newer version")
+            raise Unsupported(
+                f"{name}: this kernel's bridge can't do that (it was built without {config}). Remove the option, or use another kernel."
+            )
     return replace(now, **given)
 
 
@@ -218,6 +244,8 @@ def _pristine() -> BridgeOptions:
         try:
             BridgeDevice((), (probe,)).apply(kernel)
         except KernelError as error:
-            raise Unsupported(f"this kernel can't make a bridge: {error} It was built without CONFIG_BRIDGE, or the module bridge can't be loaded.") from None
+            raise Unsupported(
+                f"this kernel can't make a bridge: {error} It was built without CONFIG_BRIDGE, or the module bridge can't be loaded."
+            ) from None
         made = link.observe(kernel, None, "probe")
     return made.options if made and made.options else BridgeOptions()

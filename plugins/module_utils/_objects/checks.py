@@ -32,7 +32,9 @@ def interface(text: str, option: str) -> str:
             f"{option}: the interface name {text!r} has {size} bytes, the kernel takes at most {_NAME_BYTES}. Choose a shorter name."
         )
     if text in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 32 for c in text):
-        raise InvalidInput(f"{option}: {text!r} is no interface name: '/', ':', '%' and white space can't be in one, and it can't be '.' or '..'.")
+        raise InvalidInput(
+            f"{option}: {text!r} is no interface name: '/', ':', '%' and white space can't be in one, and it can't be '.' or '..'."
+        )
     return text
 
 
@@ -41,13 +43,21 @@ def namespace(text: str | None, option: str = "netns") -> str | None:
     if text is None:
         return None
     if not text or text in (".", ".."):
-        raise InvalidInput(f"{option}: {text!r} is no name for a network namespace: give one such as red, or leave the option out for the current one.")
+        raise InvalidInput(
+            f"{option}: {text!r} is no name for a network namespace: give one such as red, or leave the option out for the current one."
+        )
     if "/" in text or "\0" in text:
-        raise InvalidInput(f"{option}: the namespace name {text!r} contains '/'; give the bare name of a file in /run/netns, such as red.")
+        raise InvalidInput(
+            f"{option}: the namespace name {text!r} contains '/'; give the bare name of a file in /run/netns, such as red."
+        )
     if len(text.encode()) > 255:
-        raise InvalidInput(f"{option}: the namespace name has {len(text.encode())} bytes, a file name takes at most 255. Choose a shorter name.")
+        raise InvalidInput(
+            f"{option}: the namespace name has {len(text.encode())} bytes, a file name takes at most 255. Choose a shorter name."
+        )
     if text.strip() != text or any(ord(c) < 32 for c in text):
-        raise InvalidInput(f"{option}: the namespace name {text!r} begins or ends with white space or holds control characters. Choose another name.")
+        raise InvalidInput(
+            f"{option}: the namespace name {text!r} begins or ends with white space or holds control characters. Choose another name."
+        )
     return text
 
 
@@ -58,11 +68,15 @@ def _family(text: str) -> int:
 def address(text: str, option: str) -> Address:
     """A bare address, without prefix. Raises InvalidInput."""
     if "/" in text:
-        raise InvalidInput(f"{option}: {text!r} has a prefix length, but one address is meant: write {text.split('/', maxsplit=1)[0]}.")
+        raise InvalidInput(
+            f"{option}: {text!r} has a prefix length, but one address is meant: write {text.split('/', maxsplit=1)[0]}."
+        )
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        raise InvalidInput(f"{option}: {text!r} is no IP address; write one such as 192.168.15.5 or fd00:15::5.") from None
+        raise InvalidInput(
+            f"{option}: {text!r} is no IP address; write one such as 192.168.15.5 or fd00:15::5."
+        ) from None
 
 
 def host_interface(text: str, option: str) -> Interface:
@@ -76,15 +90,25 @@ def host_interface(text: str, option: str) -> Interface:
     try:
         parsed = ipaddress.ip_interface(text)
     except ValueError:
-        raise InvalidInput(f"{option}: {text!r} is no address with a prefix length; write one such as 192.168.15.1/24 or fd00:15::1/64.") from None
+        raise InvalidInput(
+            f"{option}: {text!r} is no address with a prefix length; write one such as 192.168.15.1/24 or fd00:15::1/64."
+        ) from None
     network = parsed.network
     if parsed.ip.is_unspecified or parsed.ip.is_multicast:
-        raise InvalidInput(f"{option}: {text} can't be the address of an interface (it is {'multicast' if parsed.ip.is_multicast else 'unspecified'}). Choose a host address.")
-    roomy = network.prefixlen < network.max_prefixlen - 1
-    if roomy and parsed.ip == network.network_address and parsed.version == 4:
-        raise InvalidInput(f"{option}: {text} is the network {network} itself; choose a host address in it, such as {network.network_address + 1}/{network.prefixlen}.")
-    if roomy and parsed.version == 4 and parsed.ip == network.broadcast_address:
-        raise InvalidInput(f"{option}: {text} is the broadcast address of {network}; choose a host address in it, such as {network.network_address + 1}/{network.prefixlen}.")
+        what = "multicast" if parsed.ip.is_multicast else "unspecified"
+        raise InvalidInput(
+            f"{option}: {text} is {what}, which no interface can have as its address. Choose a host address."
+        )
+    if (
+        parsed.version == 4
+        and network.prefixlen < 31
+        and parsed.ip in (network.network_address, network.broadcast_address)
+    ):
+        what = "address" if parsed.ip == network.network_address else "broadcast address"
+        raise InvalidInput(
+            f"{option}: {text} is the {what} of the network {network} itself; choose a host address in it, "
+            f"such as {network.network_address + 1}/{network.prefixlen}."
+        )
     return parsed
 
 
@@ -99,10 +123,13 @@ def network(text: str, option: str) -> Network:
     try:
         loose = ipaddress.ip_interface(text)
     except ValueError:
-        raise InvalidInput(f"{option}: {text!r} is no network; write one such as 192.168.15.0/24 or fd00:15::/64.") from None
+        raise InvalidInput(
+            f"{option}: {text!r} is no network; write one such as 192.168.15.0/24 or fd00:15::/64."
+        ) from None
     if loose.ip != loose.network.network_address:
         raise InvalidInput(
-            f"{option}: {text} is a host address, not a network: did you mean the network {loose.network} or the one address {loose.ip}/{loose.max_prefixlen}?"
+            f"{option}: {text} is a host address, not a network: "
+            f"did you mean the network {loose.network} or the one address {loose.ip}/{loose.max_prefixlen}?"
         )
     return loose.network
 
@@ -113,7 +140,9 @@ def mac(text: str | None, option: str) -> str | None:
         return None
     plain = text.lower().replace("-", ":")
     if not _MAC.fullmatch(plain):
-        raise InvalidInput(f"{option}: {text!r} is no MAC address; write six pairs of hexadecimal digits, such as 02:00:00:00:15:01.")
+        raise InvalidInput(
+            f"{option}: {text!r} is no MAC address; write six pairs of hexadecimal digits, such as 02:00:00:00:15:01."
+        )
     first = int(plain[:2], 16)
     if first & 1 or plain == "00:00:00:00:00:00":
         kind = "multicast" if first & 1 else "all zeros"

@@ -68,13 +68,18 @@ class IpRoute:
         _check_families(wanted)
         present = params["state"] == "present"
         _check_shape(wanted, present)
-        given = frozenset(name for name in ("gateway", "device", "source", "type", "onlink", "mtu", "nexthops") if params.get(name) is not None)
+        given = frozenset(
+            name
+            for name in ("gateway", "device", "source", "type", "onlink", "mtu", "nexthops")
+            if params.get(name) is not None
+        )
         return cls(wanted, present=present, force=params["force"], given=given)
 
     def observe(self, kernel: Kernel) -> State:
         netns, version = self.wanted.netns, self.wanted.destination.version
         items: list[Item] = [
-            Device(netns, m.get_attr("IFLA_IFNAME"), bool(m["flags"] & rtnl.IFF_UP)) for m in rtnl.dump_links(kernel.rtnl(netns))
+            Device(netns, m.get_attr("IFLA_IFNAME"), bool(m["flags"] & rtnl.IFF_UP))
+            for m in rtnl.dump_links(kernel.rtnl(netns))
         ]
         return State([*items, *route.observe(kernel, netns, version)])
 
@@ -92,10 +97,7 @@ class IpRoute:
         if now is None or not self._satisfied(now):
             return []
         if not now.ours and not self.force:
-            raise NotOurs(
-                f"the route {now.title}{place(now.netns)} was not made by this collection, so it is not removed. "
-                "Remove it with the tool that made it, or set force: true."
-            )
+            raise NotOurs.kept(f"the route {now.title}{place(now.netns)}")
         return [PutRoute((now,), ())]
 
     def _satisfied(self, now: Route) -> bool:
@@ -115,21 +117,34 @@ class IpRoute:
 
     def _completed(self, state: State) -> Route:
         """The wanted route with the devices that the kernel will choose, so that check mode can show them."""
-        hops = tuple(replace(hop, device=_way(state, self.wanted, hop)) if hop.device is None else hop for hop in self.wanted.hops)
+        hops = tuple(
+            replace(hop, device=_way(state, self.wanted, hop)) if hop.device is None else hop
+            for hop in self.wanted.hops
+        )
         return replace(self.wanted, hops=hops)
 
     def _check_hop(self, state: State, hop: NextHop) -> None:
         devices = {device.name: device for device in state.of(Device)}
         where = place(self.wanted.netns)
         if hop.device is not None and hop.device not in devices:
-            raise NotFound(f"interface {hop.device} does not exist{where}. Present: {', '.join(sorted(devices)[:12])}.", device=hop.device)
+            raise NotFound(
+                f"interface {hop.device} does not exist{where}. Present: {', '.join(sorted(devices)[:12])}.",
+                device=hop.device,
+            )
         if hop.device is not None and not devices[hop.device].up:
-            raise NotFound(f"interface {hop.device} is down{where}, and a route through it can't be kept. Bring it up first.", device=hop.device)
+            raise NotFound(
+                f"interface {hop.device} is down{where}, and a route through it can't be kept. Bring it up first.",
+                device=hop.device,
+            )
         if hop.gateway is None or hop.onlink or (hop.gateway.version == 6 and hop.gateway.is_link_local and hop.device):
             return
         if _way(state, self.wanted, hop) is None:
             networks = [f"{r.destination} ({r.device})" for r in _connected(state) if r.destination.prefixlen]
-            there = f"The connected networks are {', '.join(networks)}." if networks else "No network is connected: no interface has an address and is up."
+            there = (
+                f"The connected networks are {', '.join(networks)}."
+                if networks
+                else "No network is connected: no interface has an address and is up."
+            )
             raise InvalidInput(
                 f"gateway {hop.gateway} is not on-link{where}, so the kernel could not reach it. {there} "
                 "Choose a gateway in one of them, or set onlink: true with a device."
@@ -188,14 +203,18 @@ def _destination(text: str, *hints: str | None) -> Network:
         return ipaddress.ip_network("::/0" if six else "0.0.0.0/0")
     network = checks.network(text, "destination")
     if network.is_multicast:
-        raise InvalidInput(f"destination: {text} is multicast, which this module does not route. Give a unicast network.")
+        raise InvalidInput(
+            f"destination: {text} is multicast, which this module does not route. Give a unicast network."
+        )
     return network
 
 
 def _hops(params: t.Mapping[str, t.Any]) -> tuple[NextHop, ...]:
     if params.get("nexthops") is not None:
         if any(params.get(name) for name in ("gateway", "device", "onlink")):
-            raise InvalidInput("nexthops: give gateway, device and onlink inside of each next hop, not beside the list.")
+            raise InvalidInput(
+                "nexthops: give gateway, device and onlink inside of each next hop, not beside the list."
+            )
         hops = tuple(_hop(record, f"nexthops[{number}].") for number, record in enumerate(params["nexthops"], 1))
         if not hops:
             raise InvalidInput("nexthops: the list is empty; name at least one next hop, or use gateway.")
@@ -214,7 +233,9 @@ def _hop(params: t.Mapping[str, t.Any], where: str) -> NextHop:
         bool(params.get("onlink")),
     )
     if hop.gateway is not None and (hop.gateway.is_unspecified or hop.gateway.is_multicast or hop.gateway.is_loopback):
-        raise InvalidInput(f"{where}gateway: {gateway} can't be a gateway; give the address of a neighbour, such as 192.168.15.5.")
+        raise InvalidInput(
+            f"{where}gateway: {gateway} can't be a gateway; give the address of a neighbour, such as 192.168.15.5."
+        )
     if hop.onlink and (hop.gateway is None or hop.device is None):
         raise InvalidInput(f"{where}onlink: this needs both a gateway and the device behind which it is.")
     if where and hop.gateway is None and hop.device is None:
@@ -241,7 +262,9 @@ def _table(text: str) -> int:
     if text in route.TABLES:
         return route.TABLES[text]
     if not text.isdigit() or not 1 <= int(text) <= 0xFFFFFFFF:
-        raise InvalidInput(f"table: {text!r} is no routing table; give main, local, default or a number from 1 to 4294967295.")
+        raise InvalidInput(
+            f"table: {text!r} is no routing table; give main, local, default or a number from 1 to 4294967295."
+        )
     return int(text)
 
 
@@ -258,6 +281,10 @@ def _check_families(wanted: Route) -> None:
 
 def _check_shape(wanted: Route, present: bool) -> None:
     if wanted.type != "unicast" and (wanted.hops or wanted.mtu):
-        raise InvalidInput(f"type: a {wanted.type} route leads nowhere, so it takes no gateway, device, nexthops or mtu. Remove them or the type.")
+        raise InvalidInput(
+            f"type: a {wanted.type} route leads nowhere, so it takes no gateway, device, nexthops or mtu. Remove them or the type."
+        )
     if present and wanted.type == "unicast" and not wanted.hops:
-        raise InvalidInput(f"the route to {wanted.destination} leads nowhere: give gateway, device or nexthops, or a type such as blackhole.")
+        raise InvalidInput(
+            f"the route to {wanted.destination} leads nowhere: give gateway, device or nexthops, or a type such as blackhole."
+        )

@@ -14,7 +14,7 @@ import time
 import typing as t
 from dataclasses import dataclass, fields, replace
 
-from .._engine.model import Item, Key, State, Step
+from .._engine.model import Key, Step
 from .._errors import KernelError, NotFound
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
@@ -159,7 +159,9 @@ def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
 def missing(kernel: Kernel, netns: str | None, name: str) -> NotFound:
     """The error for an interface that is not there."""
     there = [message.get_attr("IFLA_IFNAME") for message in rtnl.dump_links(kernel.rtnl(netns))]
-    return NotFound(f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}.", device=name)
+    return NotFound(
+        f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}.", device=name
+    )
 
 
 # ---- choosing
@@ -188,7 +190,12 @@ class VethPair(Step):
         peer = [*_identity(other), ["IFLA_NET_NS_FD", kernel.file(other.netns)]]
         data = {"attrs": [["VETH_INFO_PEER", {"attrs": peer}]]}
         info = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", data]]}]
-        _create(kernel, one.netns, [*_identity(one), info], f"create {one.title} with its peer {other.name}{place(other.netns)}")
+        _create(
+            kernel,
+            one.netns,
+            [*_identity(one), info],
+            f"create {one.title} with its peer {other.name}{place(other.netns)}",
+        )
 
     def commands(self) -> list[str]:
         if not self.after:
@@ -272,7 +279,9 @@ class ChangeLink(Step):
         out = []
         if after.options != before.options:
             changed = _option_attributes(before.options, after.options)
-            out.append(f"{ip} link set {after.name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed))
+            out.append(
+                f"{ip} link set {after.name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed)
+            )
         if after.mac != before.mac:
             out.append(f"{ip} link set {after.name} address {after.mac}")
         if after.mtu != before.mtu:
@@ -280,7 +289,9 @@ class ChangeLink(Step):
         if after.bridge != before.bridge:
             out.append(f"{ip} link set {after.name} " + (f"master {after.bridge}" if after.bridge else "nomaster"))
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
-            out.append(f"{words.bridge(after.netns)} link set dev {after.name} hairpin {'on' if after.hairpin else 'off'}")
+            out.append(
+                f"{words.bridge(after.netns)} link set dev {after.name} hairpin {'on' if after.hairpin else 'off'}"
+            )
         if after.up != before.up:
             out.append(f"{ip} link set {after.name} {'up' if after.up else 'down'}")
         return out
@@ -321,10 +332,16 @@ def changed(now: Link, wanted: Link) -> list[Step]:
 def down_to_nothing(kernel: Kernel, netns: str) -> None:
     """Remove the cables that end in a namespace before it goes, so that their names are free when this returns."""
     sock = kernel.rtnl(netns)
-    ends = [m for m in rtnl.dump_links(sock) if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"]
+    ends = [
+        m
+        for m in rtnl.dump_links(sock)
+        if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"
+    ]
     for message in ends:
         if message.get_attr("IFLA_GROUP") != GROUP:
-            rtnl.change_link(sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal")
+            rtnl.change_link(
+                sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal"
+            )
     if ends:
         rtnl.delete_group(sock, GROUP)
 
@@ -365,5 +382,3 @@ def shown(link: Link, addresses: list[str]) -> dict[str, t.Any]:
     if link.options is not None:
         view.update({field.name: getattr(link.options, field.name) for field in fields(BridgeOptions)})
     return view
-
-

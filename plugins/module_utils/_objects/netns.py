@@ -233,7 +233,7 @@ class Netns:
         if wanted is None or (now is not None and tuple(now.nameservers) == wanted) or (now is None and not wanted):
             return []
         if now is not None and not now.ours and not self.force:
-            raise NotOurs(
+            raise NotOurs.kept(
                 f"{resolver.path(self.netns)} was not written by this collection, so it is left alone. "
                 "Remove nameservers from the task, or set force: true to replace the file."
             )
@@ -246,10 +246,7 @@ class Netns:
         found: Resolver | None = state.get(("resolver", self.netns))
         if now is not None and now.live:
             if not now.ours and not self.force:
-                raise NotOurs(
-                    f"namespace {self.netns} was not made by this collection, so it is not removed. "
-                    "Remove it with the tool that made it, or set force: true."
-                )
+                raise NotOurs(f"namespace {self.netns}")
             inside = state.get(("occupants", self.netns))
             if inside and inside.processes:
                 steps += self._plan_eviction(inside)

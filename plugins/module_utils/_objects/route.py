@@ -244,4 +244,9 @@ def shown(route: Route) -> dict[str, t.Any]:
 
 
 def _shown_hop(hop: NextHop) -> dict[str, t.Any]:
-    return {"gateway": str(hop.gateway) if hop.gateway else None, "device": hop.device, "weight": hop.weight, "onlink": hop.onlink}
+    return {
+        "gateway": str(hop.gateway) if hop.gateway else None,
+        "device": hop.device,
+        "weight": hop.weight,
+        "onlink": hop.onlink,
+    }

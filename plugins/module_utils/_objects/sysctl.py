@@ -103,7 +103,9 @@ def change(state: State, netns: str | None, name: str, value: str) -> list[Step]
     """The steps to ``value``. Raises InvalidInput when the kernel has no such setting."""
     now: Sysctl | None = state.get(("sysctl", netns, name))
     if now is None:
-        raise InvalidInput(f"the kernel has no setting {name}{place(netns)}; check its name, and that its protocol or module is there.")
+        raise InvalidInput(
+            f"the kernel has no setting {name}{place(netns)}; check its name, and that its protocol or module is there."
+        )
     value = procsys.fold(value)
     return [] if now.value == value else [SetSysctl((now,), (Sysctl(netns, name, value),))]
 

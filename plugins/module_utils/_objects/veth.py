@@ -63,7 +63,9 @@ class End:
             hairpin=params.get("hairpin"),
         )
         if end.hairpin and end.bridge == "":
-            raise InvalidInput(f"{where}hairpin: only a port of a bridge can reflect packets; name the bridge, or leave hairpin out.")
+            raise InvalidInput(
+                f"{where}hairpin: only a port of a bridge can reflect packets; name the bridge, or leave hairpin out."
+            )
         if end.bridge and end.addresses:
             raise InvalidInput(
                 f"{where}addresses: {end.name} is to be a port of bridge {end.bridge}, and a port's own addresses are not reached. "
@@ -93,7 +95,9 @@ class Veth:
         peer = End.from_params(params["peer"], "peer.") if params.get("peer") else None
         present = params["state"] == "present"
         if present and peer is None:
-            raise InvalidInput("peer is missing: a cable has two ends, so name the other one, such as peer: {name: veth-red-br}.")
+            raise InvalidInput(
+                "peer is missing: a cable has two ends, so name the other one, such as peer: {name: veth-red-br}."
+            )
         if peer is not None:
             _check_ends(end, peer)
         return cls(end, peer, present=present, force=params["force"], overlap=bool(params.get("allow_overlap")))
@@ -156,7 +160,9 @@ class Veth:
             wanted = replace(wanted, bridge=end.bridge or None)
         if wanted.bridge is None:
             if end.hairpin:
-                raise InvalidInput(f"hairpin: {end.title} is not a port of a bridge, and only a port can reflect packets. Name its bridge.")
+                raise InvalidInput(
+                    f"hairpin: {end.title} is not a port of a bridge, and only a port can reflect packets. Name its bridge."
+                )
             wanted = replace(wanted, hairpin=None)
         elif now.bridge != wanted.bridge and end.hairpin is None:
             wanted = replace(wanted, hairpin=False)  # what a new port has
@@ -174,7 +180,7 @@ class Veth:
         for now in (one, other):
             if now is not None and state.get(now.key) is not None:
                 if not now.ours and not self.force:
-                    raise NotOurs(
+                    raise NotOurs.kept(
                         f"{now.title} exists with another peer, {_peer_title(now)}, and was not made by this collection. "
                         "Choose another name, or set force: true to replace it."
                     )
@@ -186,9 +192,7 @@ class Veth:
         if now is None:
             return []
         if not now.ours and not self.force:
-            raise NotOurs(
-                f"{now.title} was not made by this collection, so it is not removed. Remove it with the tool that made it, or set force: true."
-            )
+            raise NotOurs(f"{now.title}")
         return [_removal(state, now)]
 
     # ---- showing
@@ -217,7 +221,9 @@ class Veth:
 def _bare(state: State, end: End, peer: Peer) -> Link:
     """The end as it is created: with its final address, down, in no bridge."""
     seed = machine.seed(state)
-    return Link(end.netns, end.name, "veth", end.mac or link.choose_mac(seed, end.netns, end.name), end.mtu or 1500, peer=peer)
+    return Link(
+        end.netns, end.name, "veth", end.mac or link.choose_mac(seed, end.netns, end.name), end.mtu or 1500, peer=peer
+    )
 
 
 def _removal(state: State, now: Link) -> Step:
@@ -245,7 +251,9 @@ def _check_ends(end: End, peer: End) -> None:
     if end.mac is not None and end.mac == peer.mac:
         raise InvalidInput(f"peer.mac: both ends have the MAC address {end.mac}; give each its own, or leave both out.")
     if end.bridge and end.bridge == peer.bridge and end.netns == peer.netns:
-        raise InvalidInput(f"peer.bridge: both ends are to be ports of {end.bridge}, which would be a loop. Put one end elsewhere.")
+        raise InvalidInput(
+            f"peer.bridge: both ends are to be ports of {end.bridge}, which would be a loop. Put one end elsewhere."
+        )
     twins = {interface.ip for interface in end.addresses} & {interface.ip for interface in peer.addresses}
     if twins:
         raise InvalidInput(f"peer.addresses: {min(map(str, twins))} is on both ends; give each end its own address.")
@@ -253,7 +261,9 @@ def _check_ends(end: End, peer: End) -> None:
 
 def _check_kind(now: Link | None) -> None:
     if now is not None and now.kind != "veth":
-        raise Conflict(f"{now.name}{place(now.netns)} is a {now.kind} interface, not a veth. Choose another name for the cable.")
+        raise Conflict(
+            f"{now.name}{place(now.netns)} is a {now.kind} interface, not a veth. Choose another name for the cable."
+        )
 
 
 def _check_bridge(state: State, end: End) -> None:
@@ -261,6 +271,11 @@ def _check_bridge(state: State, end: End) -> None:
         return
     bridge: Link | None = state.get(("link", end.netns, end.bridge))
     if bridge is None:
-        raise NotFound(f"bridge {end.bridge} does not exist{place(end.netns)}. Create it first with the bridge module.", bridge=end.bridge)
+        raise NotFound(
+            f"bridge {end.bridge} does not exist{place(end.netns)}. Create it first with the bridge module.",
+            bridge=end.bridge,
+        )
     if bridge.kind != "bridge":
-        raise Conflict(f"{bridge.name}{place(end.netns)} is a {bridge.kind} interface, not a bridge, so {end.name} can't be its port. Name a bridge.")
+        raise Conflict(
+            f"{bridge.name}{place(end.netns)} is a {bridge.kind} interface, not a bridge, so {end.name} can't be its port. Name a bridge."
+        )

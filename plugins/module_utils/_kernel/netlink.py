@@ -24,6 +24,7 @@ _ERROR, _DONE = 2, 3  # message types
 _DUMP_INTR, _ACK_TLVS = 0x10, 0x200  # flags of answers
 _SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 10, 11, 12
+_SNDBUFFORCE, _RCVBUFFORCE = 32, 33  # asm-generic/socket.h
 _HEADER = struct.Struct("=IHHII")
 _BUFFER = 1 << 20
 _DUMP_TRIES = 20
@@ -55,6 +56,9 @@ class NetlinkSocket:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.bind((0, 0))
         self._sequence = 1
+        for option in (_RCVBUFFORCE, _SNDBUFFORCE):  # a batch may be large, and so may be its answers
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER * 8)
         for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
             with contextlib.suppress(OSError):  # older kernels: less text, same meaning
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)

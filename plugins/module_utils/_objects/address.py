@@ -19,9 +19,10 @@ from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
 from .link import index_of
-from .route import Route
+from .route import TABLES, Route
 from .words import place
 
+_HALF = 1  # some VPNs write the default route as two halves of everything
 _IFA_F_SECONDARY, _IFA_F_PERMANENT = 0x01, 0x80  # linux/if_addr.h
 
 
@@ -117,7 +118,9 @@ def plan(
 
 def _refuse_overlap(state: State, item: Address) -> None:
     for route in state.of(Route):
-        if route.netns != item.netns or route.device == item.device or not route.destination.prefixlen:
+        if route.netns != item.netns or route.device == item.device or route.table != TABLES["main"]:
+            continue
+        if route.destination.prefixlen <= _HALF or route.destination.is_link_local:
             continue
         if route.destination.version == item.interface.version and route.destination.overlaps(item.interface.network):
             raise Conflict(

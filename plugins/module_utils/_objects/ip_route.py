@@ -103,9 +103,7 @@ class IpRoute:
     def _satisfied(self, now: Route) -> bool:
         """Whether the route has all the properties that were given."""
         wanted = self.wanted
-        if self.present and now.type != wanted.type:
-            return False
-        if "type" in self.given and now.type != wanted.type and wanted.type != "unicast":
+        if (self.present or "type" in self.given) and now.type != wanted.type:
             return False
         if "source" in self.given and now.source != wanted.source:
             return False

@@ -128,15 +128,17 @@ def _options(info: t.Any) -> BridgeOptions:
 def _peer(kernel: Kernel, netns: str | None, message: t.Any, candidates: t.Sequence[str | None]) -> Peer:
     """Find the other end: by its namespace's id and its index there, for names and indexes alone can deceive."""
     index, wanted = message.get_attr("IFLA_LINK"), message.get_attr("IFLA_LINK_NETNSID")
-    for candidate in dict.fromkeys([*candidates, netns, None, *namespaces.names()]):
+    near = dict.fromkeys([*candidates, netns, None])
+    for candidate in [*near, *(name for name in namespaces.names() if name not in near)]:
         try:
-            if _sees(kernel, netns, candidate) != wanted:
-                continue
-            other = rtnl.get_link(kernel.rtnl(candidate), index=index)
+            if _sees(kernel, netns, candidate) == wanted:
+                other = rtnl.get_link(kernel.rtnl(candidate), index=index)
+                if other is not None:
+                    return Peer(candidate, other.get_attr("IFLA_IFNAME"))
         except (NotFound, KernelError):
-            continue  # a leftover file, or a namespace that ended meanwhile
-        if other is not None:
-            return Peer(candidate, other.get_attr("IFLA_IFNAME"))
+            pass  # a leftover file, or a namespace that ended meanwhile
+        if candidate not in near:
+            kernel.forget(candidate)  # a machine may have more namespaces than a process may have files
     return Peer("?", f"index {index}")
 
 

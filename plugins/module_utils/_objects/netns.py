@@ -198,7 +198,8 @@ class Netns:
         with kernel.inside(self.netns):
             up, alias = lo_message()
         items += [Namespace(self.netns, ours=alias == MARK), Loopback(self.netns, up)]
-        items.append(Occupants(self.netns, tuple(namespaces.processes(kernel.file(self.netns)))))
+        if not self.present:
+            items.append(Occupants(self.netns, tuple(namespaces.processes(kernel.file(self.netns)))))
         for name, _value in self.sysctls:
             items += sysctl.observe(kernel, self.netns, name)
         return State(items)

@@ -1,0 +1,107 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The kernel settings that address translation needs, switched on for an object and given back when it leaves."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .._engine.model import Item, Key, State, Step
+from .._kernel import holds
+from .._kernel.kernel import Kernel
+from . import route, sysctl
+from .words import place
+
+_RTPROT_RA = 9  # linux/rtnetlink.h
+FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
+
+
+@dataclass(frozen=True)
+class Advertised:
+    """A device through which the namespace learnt an IPv6 route from router advertisements."""
+
+    netns: str | None
+    device: str
+
+    @property
+    def key(self) -> Key:
+        return ("advertised", self.netns, self.device)
+
+
+def device_setting(version: int, device: str, name: str) -> str:
+    """The name of a device's setting; a dot in the device's name is written as a slash (sysctl(8))."""
+    return f"net.ipv{version}.conf.{device.replace('.', '/')}.{name}"
+
+
+def observe(kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder: str, more: t.Iterable[str] = ()) -> list[Item]:
+    """The settings that matter for the IP versions, the named ones, and all that ``holder`` holds."""
+    items: list[Item] = []
+    names = [name for name, record in holds.read(kernel.identity(netns)).items() if holder in record.holders]
+    for version in versions:
+        names.append(FORWARDING[version])
+        if version == 6:
+            found = [item for item in route.observe(kernel, netns, 6) if isinstance(item, route.Route)]
+            devices = sorted({hop.device for item in found if item.protocol == _RTPROT_RA for hop in item.hops if hop.device})
+            items += [Advertised(netns, device) for device in devices]
+            names += [_accept_ra(device) for device in devices]
+    for name in dict.fromkeys([*names, *more]):
+        items += sysctl.observe(kernel, netns, name)
+    return items
+
+
+def _accept_ra(device: str) -> str:
+    return device_setting(6, device, "accept_ra")
+
+
+def needed(state: State, netns: str | None, version: int, holder: str) -> dict[str, str]:
+    """Setting and value, in the order to set them, for a namespace that forwards.
+
+    Linux stops listening to router advertisements when it forwards, and drops the default routes it
+    learnt, unless accept_ra is 2 beforehand (Documentation/networking/ip-sysctl.rst).
+    """
+    wanted: dict[str, str] = {}
+    if version == 6:
+        for found in state.of(Advertised):
+            name = _accept_ra(found.device)
+            now, held = state.get(("sysctl", netns, name)), state.get(("hold", netns, name))
+            if now is not None and (now.value == "1" or held is not None):
+                wanted[name] = "2"
+        for held in state.of(sysctl.Hold):  # the route may be gone for a while, the need is not
+            if held.name.endswith(".accept_ra") and holder in held.holders:
+                wanted[held.name] = "2"
+    wanted[FORWARDING[version]] = "1"
+    return wanted
+
+
+def hold(state: State, netns: str | None, wanted: t.Mapping[str, str], holder: str) -> list[Step]:
+    """The steps by which ``holder`` gets all values, in order."""
+    return [step for name, value in wanted.items() for step in sysctl.hold(state, netns, name, value, holder)]
+
+
+def release(state: State, netns: str | None, wanted: t.Container[str], holder: str) -> list[Step]:
+    """The steps by which ``holder`` lets go of all but the ``wanted``; forwarding ends before what protects it."""
+    held = [item.name for item in state.of(sysctl.Hold) if holder in item.holders and item.name not in wanted]
+    held.sort(key=lambda name: (name.endswith(".accept_ra"), name))
+    return [step for name in held for step in sysctl.release(state, netns, name, holder)]
+
+
+def is_on(state: State, netns: str | None, version: int) -> bool:
+    """Whether the namespace forwards."""
+    now: sysctl.Sysctl | None = state.get(("sysctl", netns, FORWARDING[version]))
+    return now is not None and now.value != "0"
+
+
+def warning(state: State, netns: str | None, version: int) -> list[str]:
+    """What switching on means for the rest of the machine."""
+    if is_on(state, netns, version):
+        return []
+    where = place(netns) or " here"
+    return [
+        f"{FORWARDING[version]} is switched on{where}: from now on packets are routed between all interfaces{place(netns)}, not only for this rule. "
+        "It is given back when the last object that needs it is absent; set forwarding: false to leave it alone."
+    ]

@@ -124,7 +124,7 @@ def _refuse_overlap(state: State, item: Address) -> None:
             continue
         if route.destination.version == item.interface.version and route.destination.overlaps(item.interface.network):
             raise Conflict(
-                f"{item.interface} on {item.device} overlaps the route {route.title} that the namespace already has{place(item.netns)}; "
+                f"{item.interface} on {item.device} overlaps the route {route.title} that is already there{place(item.netns)}; "
                 "traffic of one of the two would be lost. Choose another subnet, or set allow_overlap: true.",
                 route=route.title,
             )

@@ -89,7 +89,7 @@ def _hop_words(hop: NextHop) -> list[str]:
     return [*out, "onlink"] if hop.onlink else out
 
 
-def _words(route: Route) -> list[str]:
+def _words(route: Route, *, marked: bool = False) -> list[str]:
     everything = route.destination.prefixlen == 0
     default = "default" if route.destination.version == 4 or route.hops else "::/0"
     out = [] if route.type == "unicast" else [route.type]
@@ -100,6 +100,7 @@ def _words(route: Route) -> list[str]:
     out += ["metric", str(route.metric)] if route.metric != default_metric(route.destination.version) else []
     out += ["table", table_name(route.table)] if route.table != TABLES["main"] else []
     out += ["mtu", str(route.mtu)] if route.mtu else []
+    out += ["proto", str(PROTOCOL)] if marked else []
     if len(route.hops) > 1:
         for hop in route.hops:
             out += ["nexthop", *_hop_words(hop), "weight", str(hop.weight)]
@@ -123,8 +124,8 @@ class PutRoute(Step):
         route: Route = (self.after or self.before)[0]
         version = " -6" if route.destination.version == 6 else ""
         verb = ("replace" if self.before else "add") if self.after else "del"
-        mark = f" proto {PROTOCOL}" if self.after else ""
-        return [f"{words.ip(route.netns)}{version} route {verb} {route.title}{mark}"]
+        text = " ".join(_words(route, marked=bool(self.after)))
+        return [f"{words.ip(route.netns)}{version} route {verb} {text}"]
 
 
 def _fields(route: Route) -> dict[str, t.Any]:

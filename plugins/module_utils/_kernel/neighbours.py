@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The neighbour tables: which MAC address belongs to an IP address, and behind which bridge port a MAC address is."""
+
+from __future__ import annotations
+
+import socket
+import typing as t
+
+from . import netlink
+from .netlink import NetlinkSocket, Refusal
+
+_GETNEIGH = 30  # linux/rtnetlink.h
+_PF_BRIDGE = 7
+
+
+def _dump(sock: NetlinkSocket, family: int) -> list[t.Any]:
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg  # late, as all of pyroute2
+
+    message = ndmsg()
+    message["header"]["type"] = _GETNEIGH
+    message["header"]["flags"] = netlink.REQUEST
+    message["family"] = family
+    try:
+        return sock.ask(message, dump=True)
+    except Refusal:  # no table, so nothing is known
+        return []
+
+
+def port_of(sock: NetlinkSocket, bridge: int, address: t.Any) -> int | None:
+    """The index of the port of the bridge (by its index) that leads to the IP address, or None while that is not known."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    macs = {
+        entry.get_attr("NDA_LLADDR")
+        for entry in _dump(sock, family)
+        if entry["ifindex"] == bridge and entry.get_attr("NDA_DST") == str(address)
+    } - {None}
+    if not macs:
+        return None
+    for entry in _dump(sock, _PF_BRIDGE):
+        if entry.get_attr("NDA_LLADDR") in macs and entry.get_attr("NDA_MASTER") == bridge:
+            return int(entry["ifindex"])
+    return None

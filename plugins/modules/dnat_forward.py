@@ -1,0 +1,240 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dnat_forward
+short_description: Forward a port of the host, or of a namespace, to another address
+version_added: 0.1.0
+description:
+  - Who connects to O(port) at an address of this machine is connected to O(to_address) instead.
+  - Only packets to a I(local) destination are translated. What passes through on its way to another machine's O(port) is never
+    hijacked.
+  - The rules live in a table of their own, C(inet patchbay), one in each namespace; it appears with the first rule and goes with
+    the last one. No other table is touched, and neither C(nft) nor C(iptables) needs to be installed.
+  - A forward is known by O(netns), O(protocol), O(port), O(address), O(in_interface) and its IP version; its other options can
+    be changed. Two forwards that take in the same packets are refused.
+  - Rules are compared by their meaning, so that a rule that was saved and loaded again by C(nft -f) is still recognized.
+options:
+  protocol:
+    description: The protocol of the port; a port number means nothing without it.
+    type: str
+    choices: [tcp, udp, sctp]
+    required: true
+  port:
+    description: The port to forward, such as V(80), or a range, such as V(8000-8010).
+    type: str
+    required: true
+  address:
+    description:
+      - Forward only what is sent to this address of the machine.
+      - When omitted, every local address of the IP version of O(to_address).
+    type: str
+  in_interface:
+    description:
+      - Forward only what comes in through this interface. When omitted, through any.
+      - The machine's own connections, see O(local), come in through none and are forwarded regardless.
+    type: str
+  to_address:
+    description:
+      - The address to forward to, IPv4 or IPv6. Required when O(state=present).
+      - With O(state=absent) it, O(address) or O(sources) tells the IP version; without any of them both versions are removed.
+    type: str
+  to_port:
+    description:
+      - The port at O(to_address), or a range of the same size as O(port). When omitted, the port number stays the same.
+      - A range with other numbers may have 1024 ports at most, for each port needs rules of its own.
+    type: str
+  sources:
+    description:
+      - The networks whose packets are forwarded; to all others the port looks as if there were no forward.
+      - This holds for the machine's own connections too, whose source is one of its own addresses, but not for O(localhost).
+    type: list
+    elements: str
+  local:
+    description: Whether connections that the machine itself makes to one of its addresses are forwarded too.
+    type: bool
+    default: true
+  hairpin:
+    description:
+      - Whether clients in the target's own network can use the forward too.
+      - Their source address is translated to the machine's own, for the target would answer them directly otherwise, and they
+        would not take that for an answer.
+      - The network is found from the routes. When O(to_address) is in no connected network, a warning says so.
+      - A target that uses its own forward needs one thing more where bridged packets pass the firewall
+        (C(net.bridge.bridge-nf-call-iptables=1)), which is hairpin mode on its bridge port. See O(patchbay.netns.veth#module:hairpin).
+    type: bool
+    default: true
+  localhost:
+    description:
+      - Whether connections from the machine to C(127.0.0.0/8) are forwarded too. IPv4 only, for the kernel never lets C(::1) out.
+      - This sets C(route_localnet) on the interface towards the target, and adds rules that keep neighbours from using it to
+        reach services that listen on loopback addresses only.
+    type: bool
+    default: false
+  forwarding:
+    description:
+      - Switch on forwarding (C(net.ipv4.ip_forward) or C(net.ipv6.conf.all.forwarding)) in the namespace.
+      - If it was off before, it is given back as soon as no object of this collection needs it any more.
+      - A machine that forwards does so between all its interfaces; a warning says so when this module switches it on.
+      - For IPv6, interfaces that learn routes from router advertisements get C(accept_ra=2), for the kernel would drop these
+        routes otherwise. This is given back as well.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - patchbay.netns.common
+notes:
+  - O(force) has no effect here. Rules in the table that carry no comment of this collection are always left alone.
+  - A firewall that drops forwarded packets drops these too; this module does not change the rules of others.
+seealso:
+  - module: patchbay.netns.nat_masquerade
+  - module: patchbay.netns.veth
+"""
+
+EXAMPLES = r"""
+- name: Port 80 of this machine is the web server in the namespace blue
+  patchbay.netns.dnat_forward:
+    protocol: tcp
+    port: 80
+    to_address: 192.168.15.2
+
+- name: Two servers on the same port, each behind a port of its own; this one also at localhost
+  patchbay.netns.dnat_forward:
+    protocol: tcp
+    port: 8081
+    to_address: 172.20.0.11
+    to_port: 8080
+    localhost: true
+
+- name: A range of UDP ports at one address, for the office only
+  patchbay.netns.dnat_forward:
+    protocol: udp
+    port: 8000-8010
+    address: 203.0.113.1
+    to_address: 192.168.15.2
+    sources: [198.51.100.0/24]
+
+- name: IPv6
+  patchbay.netns.dnat_forward:
+    protocol: tcp
+    port: 80
+    to_address: fd00:15::2
+
+- name: No forward of port 80 any more, neither IPv4 nor IPv6
+  patchbay.netns.dnat_forward:
+    protocol: tcp
+    port: 80
+    state: absent
+"""
+
+RETURN = r"""
+commands:
+  description:
+    - The C(ip), C(bridge), C(sysctl) and C(nft) commands that do what was done, or would be done, in order.
+    - Empty when nothing had to be changed.
+  returned: success
+  type: list
+  elements: str
+
+rule:
+  description: The forward, read back from the kernel's rules; empty when it is absent.
+  returned: success
+  type: dict
+  contains:
+    netns:
+      description: The namespace; null for the one the module runs in.
+      type: str
+    family:
+      description: V(ipv4) or V(ipv6).
+      type: str
+    protocol:
+      description: The protocol.
+      type: str
+    port:
+      description: The forwarded port or range.
+      type: str
+    address:
+      description: The only local address it applies to, or null.
+      type: str
+    in_interface:
+      description: The only interface it applies to, or null.
+      type: str
+    to_address:
+      description: The address of the target.
+      type: str
+    to_port:
+      description: The port or range at the target.
+      type: str
+    sources:
+      description: The networks it is for; empty when it is for all.
+      type: list
+      elements: str
+    local:
+      description: Whether the machine's own connections are forwarded.
+      type: bool
+    hairpin:
+      description: The network whose own clients are let in, or null.
+      type: str
+    localhost:
+      description: Whether connections to 127.0.0.0/8 are forwarded.
+      type: bool
+    forwarding:
+      description: Whether the namespace forwards, whoever switched it on.
+      type: bool
+    rules:
+      description: The rules in nft's own syntax, each behind the name of its chain.
+      type: list
+      elements: str
+  sample:
+    netns: null
+    family: ipv4
+    protocol: tcp
+    port: "80"
+    address: null
+    in_interface: null
+    to_address: 192.168.15.2
+    to_port: "80"
+    sources: []
+    local: true
+    hairpin: 192.168.15.0/24
+    localhost: false
+    forwarding: true
+    rules:
+      - "prerouting: meta nfproto ipv4 fib daddr type local tcp dport 80 dnat ip to 192.168.15.2:80"
+      - "output: ip daddr != 127.0.0.0/8 fib daddr type local tcp dport 80 dnat ip to 192.168.15.2:80"
+      - "postrouting: ip saddr 192.168.15.0/24 ip daddr 192.168.15.2 tcp dport 80 ct status dnat masquerade"
+"""
+
+from ansible_collections.patchbay.netns.plugins.module_utils._door import run_module
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.forward import Forward
+
+OPTIONS = {
+    "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"], "required": True},
+    "port": {"type": "str", "required": True},
+    "address": {"type": "str"},
+    "in_interface": {"type": "str"},
+    "to_address": {"type": "str"},
+    "to_port": {"type": "str"},
+    "sources": {"type": "list", "elements": "str"},
+    "local": {"type": "bool", "default": True},
+    "hairpin": {"type": "bool", "default": True},
+    "localhost": {"type": "bool", "default": False},
+    "forwarding": {"type": "bool", "default": True},
+}
+
+
+def main() -> None:
+    run_module(
+        options=OPTIONS,
+        make=Forward.from_params,
+        result="rule",
+        required_if=[("state", "present", ["to_address"])],
+    )
+
+
+if __name__ == "__main__":
+    main()

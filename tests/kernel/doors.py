@@ -1,0 +1,166 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs the collection's modules inside this process: the real door, options and engine, without Ansible's transport.
+
+Where Ansible is not installed, a stand-in fills in defaults, so that the doors can be used with nothing but pyroute2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from world import here
+
+_PACKAGE = "ansible_collections.patchbay.netns.plugins"
+_CONSTRAINTS = ("mutually_exclusive", "required_together", "required_one_of", "required_if", "required_by")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a module returned. ``object`` is its ``netns``, ``link``, ``route`` or ``rule``."""
+
+    changed: bool
+    diff: dict[str, Any]
+    commands: list[str]
+    object: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def predicted(self) -> tuple:
+        """All that check mode must foresee."""
+        return self.changed, self.diff, self.commands, self.object
+
+
+class Failed(Exception):
+    """The module failed: its message is the exception's text."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__(answer["msg"])
+        self.msg: str = answer["msg"]
+        self.code: str = answer.get("code", "")
+        self.details: dict[str, Any] = answer.get("details", {})
+        self.raw = dict(answer)
+
+
+class _Exit(BaseException):
+    """Carries a module's answer past every handler in the module."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.answer = answer
+
+
+def run(module: str, params: Mapping[str, Any], *, check: bool = False) -> Result:
+    """Run a module with the options that a task would give. Raises Failed.
+
+    Whatever happens, the thread must be in the namespace it was in, and no descriptor may stay open.
+    """
+    door, common = _load(module)
+    answers: list[str] = []
+
+    class Module:
+        """What the doors use of AnsibleModule."""
+
+        def __init__(
+            self, argument_spec: Mapping[str, Any], supports_check_mode: bool = False, **constraints: Any
+        ) -> None:
+            if check and not supports_check_mode:
+                raise _Exit({"skipped": True})
+            self.params = _validated(argument_spec, params, constraints)
+            self.check_mode = check
+
+        def warn(self, text: str) -> None:
+            answers.append(text)
+
+        def exit_json(self, **answer: Any) -> None:
+            raise _Exit(answer)
+
+        def fail_json(self, **answer: Any) -> None:
+            raise _Exit({"failed": True, **answer})
+
+    before = _footprint()
+    patches = [
+        mock.patch.object(place, "AnsibleModule", Module) for place in (door, common) if hasattr(place, "AnsibleModule")
+    ]
+    try:
+        for patch in patches:
+            patch.start()
+        door.main()
+    except _Exit as end:
+        answer = end.answer
+    else:
+        raise AssertionError(f"{module} ended without an answer")
+    finally:
+        for patch in patches:
+            patch.stop()
+        assert _footprint() == before, (
+            f"{module} left the namespace or a descriptor behind: {before} became {_footprint()}"
+        )
+    if answer.get("failed"):
+        raise Failed(answer)
+    objects = [answer[name] for name in ("netns", "link", "route", "rule") if name in answer]
+    return Result(
+        answer.get("changed", False),
+        answer.get("diff", {}),
+        answer.get("commands", []),
+        objects[0] if objects else {},
+        [*answers, *answer.get("warnings", [])],
+        answer,
+    )
+
+
+def _footprint() -> tuple[int, int]:
+    return here(), len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _load(module: str) -> tuple[types.ModuleType, types.ModuleType]:
+    try:
+        importlib.import_module("ansible.module_utils.basic")
+    except ImportError:
+        names = ("ansible", "ansible.module_utils", "ansible.module_utils.basic")
+        sys.modules.update({name: types.ModuleType(name) for name in names})
+        sys.modules[names[-1]].AnsibleModule = object  # type: ignore[attr-defined]
+    return importlib.import_module(f"{_PACKAGE}.modules.{module}"), importlib.import_module(
+        f"{_PACKAGE}.module_utils._door"
+    )
+
+
+def _validated(spec: Mapping[str, Any], params: Mapping[str, Any], constraints: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+    except ImportError:
+        return _filled(spec, params)
+    result = ArgumentSpecValidator(
+        spec, **{name: constraints[name] for name in _CONSTRAINTS if name in constraints}
+    ).validate(params)
+    if result.error_messages:
+        raise _Exit({"failed": True, "msg": "; ".join(result.error_messages), "code": "ARGUMENTS"})
+    return result.validated_parameters
+
+
+def _filled(spec: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with defaults for what is missing, in dictionaries and lists too."""
+    unknown = set(params) - set(spec)
+    if unknown:
+        raise _Exit(
+            {"failed": True, "msg": f"Unsupported parameters: {', '.join(sorted(unknown))}", "code": "ARGUMENTS"}
+        )
+    filled: dict[str, Any] = {}
+    for name, option in spec.items():
+        value = params.get(name, option.get("default"))
+        inner = option.get("options")
+        if inner and isinstance(value, Mapping):
+            value = _filled(inner, value)
+        elif inner and isinstance(value, list):
+            value = [_filled(inner, item) for item in value]
+        filled[name] = value
+    return filled

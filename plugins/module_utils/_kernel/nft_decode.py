@@ -137,8 +137,9 @@ class _Reader:
             raise _Unreadable
 
     def _read_masq(self, attributes: dict[str, t.Any]) -> None:
-        flags = attributes.get("flags", 0) & ~_IMPLIED
-        if flags & ~nft.RANDOM:
+        flags = attributes.get("flags", 0)
+        specified = nft.SPECIFIED if "proto_min" in attributes else 0
+        if flags & ~nft.RANDOM != specified:
             raise _Unreadable
         low = self._constant(attributes.get("proto_min"))
         high = self._constant(attributes.get("proto_max")) or low
@@ -146,7 +147,7 @@ class _Reader:
         self.verdict = Masquerade(ports, bool(flags & nft.RANDOM))
 
     def _read_nat(self, attributes: dict[str, t.Any]) -> None:
-        if attributes["type"] != nft.NAT_DNAT or attributes.get("flags", 0) & ~_IMPLIED:
+        if attributes["type"] != nft.NAT_DNAT or attributes.get("flags", 0) & ~(nft.MAP_IPS | nft.SPECIFIED):
             raise _Unreadable
         for end in ("addr", "proto"):  # the kernel adds the upper end, equal to the lower one
             if attributes.get(f"{end}_max", attributes.get(f"{end}_min")) != attributes.get(f"{end}_min"):
@@ -157,9 +158,6 @@ class _Reader:
             raise _Unreadable
         port = self._constant(attributes.get("proto_min"))
         self.verdict = Dnat(ipaddress.ip_address(packed), _number(port) if port else None)
-
-
-_IMPLIED = 1 | 2  # NF_NAT_RANGE_MAP_IPS and _PROTO_SPECIFIED: what the registers in use say already
 
 
 def _number(data: bytes) -> int:

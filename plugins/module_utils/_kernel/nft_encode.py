@@ -26,7 +26,7 @@ FIB_F_DADDR, FIB_RESULT_ADDRTYPE = 2, 3
 RTN_LOCAL = 2  # linux/rtnetlink.h
 CT_STATUS, IPS_DST_NAT = 2, 1 << 5  # linux/netfilter/nf_conntrack_common.h
 NAT_DNAT = 1
-RANDOM, FULLY_RANDOM = 1 << 2, 1 << 4  # NF_NAT_RANGE_PROTO_*, linux/netfilter/nf_nat.h
+MAP_IPS, SPECIFIED, RANDOM = 1 << 0, 1 << 1, 1 << 2  # NF_NAT_RANGE_*, linux/netfilter/nf_nat.h
 NF_DROP = 0
 NFPROTO = {4: 2, 6: 10}
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -124,14 +124,16 @@ def _verdict(rule: Rule) -> t.Iterator[Expression]:
         attributes = {"type": NAT_DNAT, "family": NFPROTO[verdict.address.version], "addr_min": REG_1}
         if verdict.port is not None:
             yield _load(REG_2, _port(verdict.port))
-            attributes["proto_min"] = REG_2
+            attributes.update(proto_min=REG_2, flags=SPECIFIED)
         yield make("nat", **attributes)
     else:
         yield make("immediate", dreg=REG_VERDICT, data=NF_DROP)
 
 
 def _masquerade(verdict: Masquerade) -> t.Iterator[Expression]:
-    attributes = {"flags": RANDOM} if verdict.random else {}
+    """Without the flag the kernel takes ports and ignores them."""
+    flags = (RANDOM if verdict.random else 0) | (SPECIFIED if verdict.ports else 0)
+    attributes = {"flags": flags} if flags else {}
     if verdict.ports is not None:
         yield _load(REG_1, _port(verdict.ports.low))
         attributes["proto_min"] = REG_1
@@ -139,5 +141,3 @@ def _masquerade(verdict: Masquerade) -> t.Iterator[Expression]:
             yield _load(REG_2, _port(verdict.ports.high))
             attributes["proto_max"] = REG_2
     yield make("masq", **attributes)
-
-

@@ -17,7 +17,7 @@ import socket
 import typing as t
 from dataclasses import dataclass
 
-from .._errors import Conflict, KernelError, Unsupported
+from .._errors import KernelError, Unsupported
 from . import nft_decode, nft_encode
 from . import nft_messages as msg
 from .kernel import Kernel
@@ -41,18 +41,24 @@ _FEATURES = {
 
 @dataclass(frozen=True)
 class Table:
-    """What the table holds: the names of its chains, ours or not, its rules in order, and whether there is more (sets)."""
+    """What the table holds: the names of its chains, ours or not, its rules in order, and whether there is more (sets).
+
+    ``strange`` are chains that have the name of one of ours and another type, hook or priority.
+    """
 
     chains: tuple[str, ...]
     rules: tuple[Rule, ...]
     more: bool = False
+    strange: tuple[str, ...] = ()
 
 
 def read(kernel: Kernel, netns: str | None) -> Table | None:
     """The table, or None when there is none, nor nf_tables at all. Raises KernelError."""
     try:
         sock = _open(kernel, netns)
-        chains = [_text(found, "NFTA_CHAIN_NAME") for found in _of_table(sock, msg.chain(msg.GETCHAIN, []), "NFTA_CHAIN_TABLE")]
+        found_chains = _of_table(sock, msg.chain(msg.GETCHAIN, []), "NFTA_CHAIN_TABLE")
+        chains = tuple(_text(found, "NFTA_CHAIN_NAME") for found in found_chains)
+        strange = tuple(_text(found, "NFTA_CHAIN_NAME") for found in found_chains if _is_strange(found))
         tables = _of_table(sock, msg.table(msg.GETTABLE, ""), "NFTA_TABLE_NAME")
         if not tables:
             return None
@@ -65,7 +71,7 @@ def read(kernel: Kernel, netns: str | None) -> Table | None:
         raise refusal.explain(f"list the nftables table {FAMILY} {TABLE}") from None
     order = list(CHAINS)
     rules.sort(key=lambda rule: order.index(rule.chain) if rule.chain in order else len(order))
-    return Table(tuple(chains), tuple(rules), more)
+    return Table(chains, tuple(rules), more, strange)
 
 
 def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
@@ -80,6 +86,13 @@ def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
 def _of_table(sock: NetlinkSocket, request: t.Any, attribute: str) -> list[t.Any]:
     request["attrs"] = []  # a dump takes no name
     return [found for found in sock.ask(request, dump=True) if _text(found, attribute) == TABLE and found["nfgen_family"] == msg.INET]
+
+
+def _is_strange(message: t.Any) -> bool:
+    ours = CHAINS.get(_text(message, "NFTA_CHAIN_NAME"))
+    hook = message.get_attr("NFTA_CHAIN_HOOK")
+    shape = (hook.get_attr("NFTA_HOOK_HOOKNUM"), hook.get_attr("NFTA_HOOK_PRIORITY")) if hook else None
+    return ours is not None and (_text(message, "NFTA_CHAIN_TYPE"), shape) != (ours.type, (_HOOKS[ours.hook], ours.priority))
 
 
 def _text(message: t.Any, attribute: str) -> str:
@@ -164,11 +177,6 @@ class Batch:
             _message, words, rule = messages[at]
             if refusal.number in _LACKS:
                 raise _lacking(kernel, netns, rule, words) from None
-            if refusal.number in (errno.EEXIST, errno.EBUSY):
-                raise Conflict(
-                    f"the nftables table {FAMILY} {TABLE} is not as this collection makes it: the kernel can't {words} ({refusal.text or 'it exists in another shape'}). "
-                    f"Remove it with: nft delete table {FAMILY} {TABLE}, and run this again."
-                ) from None
             raise refusal.explain(words) from None
 
 

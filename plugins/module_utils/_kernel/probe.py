@@ -74,16 +74,33 @@ def _family(address: str) -> int:
 
 
 def _open(netns: str | None, address: str, kind: int, protocol: int = 0) -> tuple[socket.socket, tuple[t.Any, ...]]:
-    """A socket of the namespace, and the target as that namespace numbers its interfaces. Raises OSError."""
+    """A socket of the namespace, and the address as that namespace numbers its interfaces.
+
+    Raises NotFound, InvalidInput for an interface that is not there, KernelError; OSError where there is no IPv6.
+    """
+    host, _percent, zone = address.partition("%")
     fd = namespaces.open_file(netns)
     try:
         with namespaces.inside(fd):
-            host, _percent, zone = address.partition("%")
-            scope = socket.if_nametoindex(zone) if zone else 0
+            scope = _scope(zone, netns) if zone else 0
             sock = socket.socket(_family(address), kind | socket.SOCK_CLOEXEC, protocol)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            raise
+        hint = " This needs root: set become: true." if error.errno == errno.EPERM else ""
+        raise KernelError(f"could not open a socket: {error.strerror}.{hint}", errno=error.errno or 0) from None
     finally:
         os.close(fd)
     return sock, (host, 0, 0, scope) if _version(address) == 6 else (host, 0)
+
+
+def _scope(zone: str, netns: str | None) -> int:
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError:
+        raise InvalidInput(
+            f"%{zone}: there is no interface {zone} in {_where(netns)}; give one that is there."
+        ) from None
 
 
 def _bind(sock: socket.socket, source: str | None, netns: str | None, option: str) -> None:
@@ -126,17 +143,8 @@ def send(
     }[protocol]
     try:
         sock, target = _open(netns, to, kind, number)
-    except OSError as error:
-        if error.errno == errno.ENODEV:
-            raise InvalidInput(
-                f"to: {to} names an interface that is not in {_where(netns)}; give one that is."
-            ) from None
-        if error.errno == errno.EAFNOSUPPORT:
-            return Reply(UNREACHABLE)  # a kernel without IPv6
-        hint = " This needs root: set become: true." if error.errno == errno.EPERM else ""
-        raise KernelError(
-            f"could not open a socket for {protocol}: {error.strerror}.{hint}", errno=error.errno or 0
-        ) from None
+    except OSError:
+        return Reply(UNREACHABLE)  # a kernel without IPv6
     with sock:
         _bind(sock, source, netns, option)
         try:

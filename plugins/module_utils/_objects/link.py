@@ -210,6 +210,10 @@ class VethPair(Step):
             else f"ip link add {_words(other)} type veth peer {_words(one)} netns {one.netns}"
         ]
 
+    def undo(self) -> list[Step]:
+        """None for a cable whose other end was in a namespace without a name: it can't be made again."""
+        return super().undo() if self.after or len(self.before) == 2 else []
+
 
 class BridgeDevice(Step):
     """Creates or removes a bridge."""

@@ -19,11 +19,13 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._engine.model import Item, Key, State, Step
+from .._errors import Conflict
 from .._kernel import nftables
 from .._kernel.kernel import Kernel
 from .._kernel.nft_rules import CHAINS, Opaque, Rule
-from .words import prefix
+from .words import place, prefix
 
+_TABLE = f"{nftables.FAMILY} {nftables.TABLE}"
 _LONGEST_IDENTITY = 80  # bytes: nft takes comments of 128
 _COMMENT = re.compile(r"patchbay (masquerade|forward) \[([^\]]*)\] (\S+)")
 _PLAIN = re.compile(r"[\w .:/@+=,~-]*", re.ASCII)
@@ -57,6 +59,8 @@ class NatTable:
     kept: frozenset[str] = frozenset()
     shared: bool = False
     """Whether somebody put more than rules into it (sets, maps): then it is never removed."""
+    strange: frozenset[str] = frozenset()
+    """Chains that have the name of one of ours and another type, hook or priority."""
 
     @property
     def key(self) -> Key:
@@ -100,7 +104,7 @@ def observe(kernel: Kernel, netns: str | None) -> list[Item]:
         else:
             ours.setdefault(name, []).append(rule)
     objects = [NatObject(netns, kind, name, tuple(rules)) for (kind, name), rules in ours.items()]
-    return [NatTable(netns, frozenset(table.chains), frozenset(kept), table.more), *objects]
+    return [NatTable(netns, frozenset(table.chains), frozenset(kept), table.more, frozenset(table.strange)), *objects]
 
 
 def put(state: State, netns: str | None, kind: str, name: str, rules: t.Iterable[Rule]) -> list[Step]:
@@ -114,9 +118,19 @@ def put(state: State, netns: str | None, kind: str, name: str, rules: t.Iterable
     table: NatTable | None = state.get(("nat-table", netns))
     others = {rule.chain for other in state.of(NatObject) if other.netns == netns and other.key != fresh.key for rule in other.rules}
     base = table or NatTable(netns, frozenset())
+    _refuse_strange(base, {rule.chain for rule in wanted})
     chains = base.kept | others | {rule.chain for rule in wanted}
     reached = [replace(base, chains=frozenset(chains))] if chains or base.shared else []
     return [PutNat(_present(table, now), _present(*reached, fresh if wanted else None))]
+
+
+def _refuse_strange(table: NatTable, needed: set[str]) -> None:
+    for name in sorted(table.strange & needed):
+        chain = CHAINS[name]
+        raise Conflict(
+            f"the chain {name} of the nftables table {_TABLE}{place(table.netns)} is not a {chain.type} chain at hook {chain.hook} with priority {chain.priority}, "
+            f"so somebody else made it. Remove that table with '{prefix(table.netns)}nft delete table {_TABLE}', or at least the chain, and run this again."
+        )
 
 
 def _present(*items: t.Any) -> tuple[t.Any, ...]:
@@ -153,9 +167,6 @@ class PutNat(Step):
         lines += [f'add rule {_TABLE} {rule.chain} {rule} comment "{rule.comment}"' for rule in _rules(self.after)]
         lines += [f"delete chain {_TABLE} {name}" for name in sorted((before or frozenset()) - after)]
         return _said(subject.netns, lines)
-
-
-_TABLE = f"{nftables.FAMILY} {nftables.TABLE}"
 
 
 def _rules(items: tuple[t.Any, ...]) -> tuple[Rule, ...]:

@@ -90,13 +90,13 @@ class NameNamespace(Step):
         name = (self.after or self.before)[0].name
         if self.after and self.after[0].live:
             namespaces.create(name, lambda: lo_message(alias=MARK))
-        elif self.after:
+            return
+        if self.before[0].live:
+            down_to_nothing(kernel, name)
+        kernel.forget(name)
+        namespaces.remove(name)
+        if self.after:
             namespaces.touch_stale(name)
-        else:
-            if self.before[0].live:
-                down_to_nothing(kernel, name)
-            kernel.forget(name)
-            namespaces.remove(name)
 
     def commands(self) -> list[str]:
         name = (self.after or self.before)[0].name
@@ -219,7 +219,8 @@ class Netns:
         now: Namespace | None = state.get(("netns", self.netns))
         settings = dict(self.sysctls)
         if now is None or not now.live:
-            steps.append(NameNamespace((now,) if now else (), (Namespace(self.netns),)))
+            made = (Namespace(self.netns), Loopback(self.netns, up=False))
+            steps.append(NameNamespace((now,) if now else (), made))
             quiet = {name: value for name, value in QUIET.items() if state.get(("sysctl", self.netns, name))}
             settings = {**quiet, **settings}
         for name, value in settings.items():
@@ -234,7 +235,7 @@ class Netns:
         if wanted is None or (now is not None and tuple(now.nameservers) == wanted) or (now is None and not wanted):
             return []
         if now is not None and not now.ours and not self.force:
-            raise NotOurs.kept(
+            raise NotOurs(
                 f"{resolver.path(self.netns)} was not written by this collection, so it is left alone. "
                 "Remove nameservers from the task, or set force: true to replace the file."
             )
@@ -247,7 +248,7 @@ class Netns:
         found: Resolver | None = state.get(("resolver", self.netns))
         if now is not None and now.live:
             if not now.ours and not self.force:
-                raise NotOurs(f"namespace {self.netns}")
+                raise NotOurs.kept(self.name)
             inside = state.get(("occupants", self.netns))
             if inside and inside.processes:
                 steps += self._plan_eviction(inside)

@@ -180,7 +180,7 @@ class Veth:
         for now in (one, other):
             if now is not None and state.get(now.key) is not None:
                 if not now.ours and not self.force:
-                    raise NotOurs.kept(
+                    raise NotOurs(
                         f"{now.title} exists with another peer, {_peer_title(now)}, and was not made by this collection. "
                         "Choose another name, or set force: true to replace it."
                     )
@@ -192,7 +192,7 @@ class Veth:
         if now is None:
             return []
         if not now.ours and not self.force:
-            raise NotOurs(f"{now.title}")
+            raise NotOurs.kept(now.title)
         return [_removal(state, now)]
 
     # ---- showing

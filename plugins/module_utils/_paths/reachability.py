@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .._errors import InvalidInput, NotFound
 from .._kernel import namespaces, probe
-from .._kernel.probe import REACHED, REFUSED, TIMEOUT, UNREACHABLE
+from .._kernel.probe import REACHED, REFUSED, TIMEOUT, UNREACHABLE, Reply
 from .._objects import checks
 
 HERE = "this host"
@@ -149,7 +149,7 @@ class Result:
     """What came of one probe. ``token`` is the one that the listener gave out; '' when there was none of ours."""
 
     probe: Probe
-    reply: probe.Reply
+    reply: Reply
     token: str = ""
 
     @property

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""What this kernel can do, found by doing it: in a namespace without a name that ends with the question."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import typing as t
+from dataclasses import dataclass
+
+from .._errors import KernelError, PatchbayError
+from . import namespaces, procsys, rtnl
+from .kernel import Kernel
+from .nft_rules import Dnat, Drop, Masquerade, Rule
+from .nftables import Batch
+
+_BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-iptables"
+_SCTP = "net.netfilter.nf_conntrack_sctp_timeout_closed"  # there as soon as connections are tracked
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something to try; ``needs`` are the kernel options and, where they may be modules, the modules that bring it."""
+
+    name: str
+    needs: str
+    attempt: t.Callable[[Kernel], None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a feature is there, and if not, what is missing."""
+
+    available: bool
+    reason: str = ""
+
+
+def _link(kind: str, *data: list[t.Any], parent: str = "") -> t.Callable[[Kernel], None]:
+    """Creates a link of this kind, on top of ``parent`` where it needs one."""
+
+    def attempt(kernel: Kernel) -> None:
+        sock = kernel.rtnl(None)
+        attributes: rtnl.Attributes = [["IFLA_IFNAME", f"try-{kind}"]]
+        if parent:
+            below = rtnl.get_link(sock, name=parent)
+            if below is None:
+                raise KernelError(f"it stands on a link that could not be made, {parent}.", errno=errno.ENODEV)
+            attributes.append(["IFLA_LINK", below["index"]])
+        info: rtnl.Attributes = [["IFLA_INFO_KIND", kind]]
+        if data:
+            info.append(["IFLA_INFO_DATA", {"attrs": [*data]}])
+        rtnl.create_link(sock, [*attributes, ["IFLA_LINKINFO", {"attrs": info}]], f"create a link of type {kind}")
+
+    return attempt
+
+
+def _vlan_filtering(kernel: Kernel) -> None:
+    data = {"attrs": [["IFLA_BR_VLAN_FILTERING", 1]]}
+    info = {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}
+    sock = kernel.rtnl(None)
+    rtnl.change_link(sock, "try-bridge", [["IFLA_LINKINFO", info]], "switch on VLAN filtering on a bridge")
+
+
+def _ipv6(kernel: Kernel) -> None:
+    sock = kernel.rtnl(None)
+    below = rtnl.get_link(sock, name="lo")
+    rtnl.add_address(sock, below["index"], ipaddress.ip_interface("fd00::1/128"), None, "add an IPv6 address")
+
+
+def _rules(*rules: Rule) -> t.Callable[[Kernel], None]:
+    """Adds rules to a table of their own."""
+
+    def attempt(kernel: Kernel) -> None:
+        batch = Batch(None)
+        batch.add(rules)
+        batch.send(kernel, None, commit=False)
+
+    return attempt
+
+
+def _nat(source: str, target: str) -> t.Callable[[Kernel], None]:
+    network, address = ipaddress.ip_network(source), ipaddress.ip_address(target)
+    return _rules(
+        Rule("prerouting", Dnat(address, 80), family=address.version),
+        Rule("output", Dnat(address, 80), family=address.version),
+        Rule("postrouting", Masquerade(), source=network),
+    )
+
+
+def _sctp(kernel: Kernel) -> None:
+    batch = Batch(None)
+    batch.add([Rule("postrouting", Masquerade(), translated=True)])
+    batch.send(kernel, None)  # connections are tracked from now on, which shows the settings of all protocols
+    if procsys.read(_SCTP) is None:
+        raise KernelError("connections of SCTP are not tracked.", errno=errno.EPROTONOSUPPORT)
+
+
+_FEATURES = (
+    Feature("ipv6", "CONFIG_IPV6, and neither ipv6.disable nor ipv6.disable_ipv6 on the kernel's command line", _ipv6),
+    Feature("veth", "CONFIG_VETH, module veth", _link("veth")),
+    Feature("bridge", "CONFIG_BRIDGE, module bridge", _link("bridge")),
+    Feature("vlan_filtering", "CONFIG_BRIDGE_VLAN_FILTERING", _vlan_filtering),
+    Feature("vlan", "CONFIG_VLAN_8021Q, module 8021q", _link("vlan", ["IFLA_VLAN_ID", 5], parent="try-bridge")),
+    Feature("vxlan", "CONFIG_VXLAN, module vxlan", _link("vxlan", ["IFLA_VXLAN_ID", 5])),
+    Feature("macvlan", "CONFIG_MACVLAN, module macvlan", _link("macvlan", parent="try-veth")),
+    Feature("vrf", "CONFIG_NET_VRF, module vrf", _link("vrf", ["IFLA_VRF_TABLE", 5])),
+    Feature("dummy", "CONFIG_DUMMY, module dummy", _link("dummy")),
+    Feature(
+        "nat_ipv4",
+        "CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_IPV4, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, "
+        "modules nf_tables, nft_chain_nat, nft_nat and nft_masq",
+        _nat("192.0.2.0/24", "192.0.2.1"),
+    ),
+    Feature(
+        "nat_ipv6",
+        "CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_IPV6, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, "
+        "modules nf_tables, nft_chain_nat, nft_nat and nft_masq",
+        _nat("2001:db8::/64", "2001:db8::1"),
+    ),
+    Feature(
+        "fib",
+        "CONFIG_NFT_FIB_INET, modules nft_fib_inet, nft_fib_ipv4 and nft_fib_ipv6",
+        _rules(Rule("guard", Drop(), local_destination=True)),
+    ),
+    Feature("ct", "CONFIG_NFT_CT, module nft_ct", _rules(Rule("guard", Drop(), translated=True))),
+    Feature("sctp", "CONFIG_NF_CT_PROTO_SCTP", _sctp),
+)
+
+NAMES = ("netns", *(feature.name for feature in _FEATURES))
+"""All features that are tried, in the order of the findings."""
+
+
+def find() -> dict[str, Finding]:
+    """Try every feature. Raises MissingLibrary, and KernelError when this process may not try."""
+    try:
+        with namespaces.inside_new(), Kernel() as kernel:
+            return {"netns": Finding(True), **{feature.name: _try(feature, kernel) for feature in _FEATURES}}
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            raise KernelError(
+                f"could not try what the kernel can do in a namespace of its own: {error.strerror}. "
+                "This needs root (set become: true), and in a container the capability CAP_SYS_ADMIN.",
+                errno=error.errno,
+            ) from None
+        words = f"the kernel has no network namespaces (CONFIG_NET_NS): {os.strerror(error.errno or 0)}."
+        return {name: Finding(False, words) for name in NAMES}
+
+
+def _try(feature: Feature, kernel: Kernel) -> Finding:
+    try:
+        feature.attempt(kernel)
+    except PatchbayError as error:
+        return Finding(False, f"needs {feature.needs}: {error}")
+    return Finding(True)
+
+
+def bridge_netfilter() -> bool:
+    """Whether bridged IPv4 packets pass the firewall of the namespace that the caller is in."""
+    return procsys.read(_BRIDGE_NETFILTER) == "1"

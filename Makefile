@@ -41,13 +41,14 @@ unit: .venv-dev ## pytest on pure code, no kernel
 	@.venv-dev/bin/pytest -q -n auto tests/unit $(ARGS)
 
 kernel: .venv-dev ## pytest against this kernel, in private namespaces
-	@tests/tools/isolated.sh .venv-dev/bin/pytest -q tests/kernel $(ARGS)
+	@tests/tools/isolated.sh .venv-dev/bin/pytest -q -n auto tests/kernel $(ARGS)
 
 matrix: .venv-dev ## the oldest to the newest Python, pyroute2 and ansible-core
 	@tests/tools/matrix.sh
 
 integration: .venv-dev ## ansible-test integration, in private namespaces
-	@tests/tools/isolated.sh tests/tools/ansible-test.sh integration --allow-root --continue-on-error $(ARGS)
+	@tests/tools/isolated.sh tests/tools/ansible-test.sh integration \
+		--allow-root --allow-destructive --continue-on-error $(ARGS)
 
 molecule: .venv-dev ## roles in systemd containers (S=default for one scenario)
 	@tests/tools/molecule.sh $(S)

@@ -30,6 +30,8 @@ TARGETS = [
 ]
 CONTROLLERS = [("3.11", "2.19.14"), ("3.12", "2.20.10"), ("3.13", "2.21.5")]
 
+TEST_TOOLS = ["pytest>=8,<10", "hypothesis>=6.100,<7"]
+
 ENVIRONMENT = {
     "ANSIBLE_COLLECTIONS_PATH": str(pathlib.Path(".ansible/collections").resolve()),
     "ANSIBLE_LOCALHOST_WARNING": "false",
@@ -46,7 +48,7 @@ def in_private_namespaces(session: nox.Session, *command: str) -> None:
 @nox.parametrize("python,pyroute2", [nox.param(*pair, id="-pyroute2-".join(pair)) for pair in TARGETS])
 def target(session: nox.Session, pyroute2: str) -> None:
     """What runs on managed hosts, without Ansible: the oldest Pythons cannot install it."""
-    session.install("--quiet", "pytest>=8,<10", "hypothesis>=6.100,<7", f"pyroute2=={pyroute2}")
+    session.install("--quiet", *TEST_TOOLS, f"pyroute2=={pyroute2}")
     session.run("pytest", "-q", "tests/unit/plugins/module_utils")
     in_private_namespaces(session, "pytest", "-q", "-m", "smoke", "tests/kernel")
 
@@ -54,8 +56,9 @@ def target(session: nox.Session, pyroute2: str) -> None:
 @nox.session
 @nox.parametrize("python,core", [nox.param(*pair, id="-core-".join(pair)) for pair in CONTROLLERS])
 def controller(session: nox.Session, core: str) -> None:
-    """What runs beside Ansible: it reads our documentation and playbooks, and a small play works twice."""
-    session.install("--quiet", f"ansible-core=={core}", "pyroute2==0.9.7")
+    """What runs beside Ansible: all unit tests, our documentation and playbooks, and a small play for real."""
+    session.install("--quiet", *TEST_TOOLS, f"ansible-core=={core}", "pyroute2==0.9.7")
+    session.run("pytest", "-q", "tests/unit")
     session.run("ansible-doc", "--list", "patchbay.netns", env=ENVIRONMENT, silent=True)
     playbooks = [str(path) for path in sorted(pathlib.Path("playbooks").glob("*.yml"))]
     session.run("ansible-playbook", "--syntax-check", *playbooks, env=ENVIRONMENT, silent=True)

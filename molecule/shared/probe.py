@@ -133,6 +133,22 @@ def ask_udp(to: str, port: int, source: str | None, seconds: float) -> dict[str,
             return {"outcome": outcome_of(error)}
 
 
+def advertise(link: str, prefix: str) -> dict[str, t.Any]:
+    """Send one router advertisement (RFC 4861) for an on-link, autonomous /64 to everybody on a link."""
+    option = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 600, 600, 0) + socket.inet_pton(socket.AF_INET6, prefix)
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex(link))
+        raw.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0) + option, ("ff02::1", 0))
+    return {"outcome": "sent"}
+
+
+def addresses6() -> list[str]:
+    """The IPv6 addresses of the namespace."""
+    rows = (line.split() for line in pathlib.Path("/proc/thread-self/net/if_inet6").read_text().splitlines())
+    return [socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[0])) for row in rows]
+
+
 # Servers
 
 
@@ -363,7 +379,10 @@ def main() -> None:
     group.add_argument("receiver")
     group.add_argument("group")
     group.add_argument("port", type=int)
-    for name in ("links", "neighbours", "all-sysctls", "namespaces", "make-outside"):
+    router = commands.add_parser("advertise")
+    router.add_argument("link")
+    router.add_argument("prefix")
+    for name in ("addresses6", "links", "neighbours", "all-sysctls", "namespaces", "make-outside"):
         commands.add_parser(name)
     args = parser.parse_args()
     enter(args.netns)
@@ -375,6 +394,8 @@ def main() -> None:
         "serve-udp": lambda: serve(args.port, args.token, udp=True),
         "multicast": lambda: multicast(args.netns, args.receiver, args.group, args.port),
         "sysctl": lambda: sysctl(args.name),
+        "advertise": lambda: advertise(args.link, args.prefix),
+        "addresses6": addresses6,
         "links": links,
         "neighbours": neighbours,
         "all-sysctls": all_sysctls,

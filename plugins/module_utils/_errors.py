@@ -36,6 +36,10 @@ class NotFound(PatchbayError):
     code = "NOT_FOUND"
 
 
+class NoNamespace(NotFound):
+    """The network namespace that the object lives in is not there."""
+
+
 class Conflict(PatchbayError):
     """What is there contradicts what is wanted, and changing it is not ours to decide."""
 

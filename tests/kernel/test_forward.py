@@ -31,7 +31,9 @@ filters = pytest.mark.parametrize("filtered", [False, True], ids=["routed", "br_
 @pytest.fixture
 def lab(box: Box) -> Box:
     """EXT, HOST, red and blue; EXT knows no way into the lab but through HOST's own address."""
-    box.sysctl("net.ipv6.conf.default.accept_dad", "0")  # HOST asks for neighbours from its link-local address: no waiting for it
+    box.sysctl(
+        "net.ipv6.conf.default.accept_dad", "0"
+    )  # HOST asks for neighbours from its link-local address: no waiting for it
     box.outside()
     box.red_and_blue()
     return box
@@ -164,7 +166,9 @@ def test_pitfall_5_loopback_stays_closed_to_neighbours(lab: Box, attacker: str, 
     assert lab.tcp(None, "127.0.0.1", 80).token == server.token
     lab.nft("flush chain inet patchbay guard")
     if attacker == "red":
-        assert "reached" in attack(lab, attacker, gateway), "without the guard the attack works: the probe is a real one"
+        assert "reached" in attack(lab, attacker, gateway), (
+            "without the guard the attack works: the probe is a real one"
+        )
     assert forward(lab, localhost=True).changed, "the guard is put back"
     assert "reached" not in attack(lab, attacker, gateway)
 
@@ -300,7 +304,14 @@ def test_the_largest_shifted_range_is_one_batch(lab: Box) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"to_address": RED[4]}, {"to_port": "81"}, {"sources": ["10.0.0.0/8"]}, {"local": False}, {"hairpin": False}, {"localhost": True}],
+    [
+        {"to_address": RED[4]},
+        {"to_port": "81"},
+        {"sources": ["10.0.0.0/8"]},
+        {"local": False},
+        {"hairpin": False},
+        {"localhost": True},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_every_option_is_changed_in_place_and_back(lab: Box, change: dict) -> None:
@@ -337,7 +348,9 @@ def test_overlapping_forwards_are_refused_and_the_other_is_named(lab: Box, other
     forward(lab)
     before = rules(lab)
     for check in (True, False):
-        with pytest.raises(Failed, match=r"the forward of tcp 80 ipv4 to 192\.168\.15\.2 takes in the same packets") as caught:
+        with pytest.raises(
+            Failed, match=r"the forward of tcp 80 ipv4 to 192\.168\.15\.2 takes in the same packets"
+        ) as caught:
             lab.run("dnat_forward", check=check, **{"protocol": "tcp", "port": "80", "to_address": RED[4], **other})
         assert caught.value.code == "CONFLICT"
     assert rules(lab) == before
@@ -423,16 +436,12 @@ def test_pitfall_18_a_twin_of_somebody_else_stays(lab: Box) -> None:
 def test_pitfall_48_a_kernel_without_fib_is_told(lab: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_messages
 
-    true_elements = nft_messages.elements
-
-    def renamed(expressions: Any) -> Any:
-        out = true_elements(expressions)
-        for element in out:
-            if element["attrs"][0][1] == "fib":
-                element["attrs"][0] = ("name", "lacking")
-        return out
-
-    monkeypatch.setattr(nft_messages, "elements", renamed)
+    join = nft_messages.join
+    monkeypatch.setattr(
+        nft_messages,
+        "join",
+        lambda those: join(each._replace(name="lacking") if each.name == "fib" else each for each in those),
+    )
     for check in (True, False):
         with pytest.raises(Failed, match="nft_fib_inet") as caught:
             lab.run("dnat_forward", protocol="tcp", port="80", to_address=BLUE[4], check=check)
@@ -470,13 +479,15 @@ def test_in_a_namespace_that_plays_the_router(box: Box) -> None:
     box.ip("-n router link add in type veth peer name eth0 netns server")
     for text in ("addr add 198.51.100.2/24 dev wan", "link set wan up", "-n router addr add 198.51.100.1/24 dev down"):
         box.ip(text)
-    for text in ("router link set down up", "router addr add 10.1.0.1/24 dev in", "router link set in up"):
-        box.ip(f"-n {text}")
+    for text in ("link set dev down up", "addr add 10.1.0.1/24 dev in", "link set in up"):
+        box.ip(f"-n router {text}")
     for text in ("addr add 10.1.0.2/24 dev eth0", "link set eth0 up", "route add default via 10.1.0.1"):
         box.ip(f"-n server {text}")
     server = box.serve("server", 80)
     before = box.snapshot()
-    result = box.checked("dnat_forward", netns="router", protocol="tcp", port="8080", to_address="10.1.0.2", to_port="80")
+    result = box.checked(
+        "dnat_forward", netns="router", protocol="tcp", port="8080", to_address="10.1.0.2", to_port="80"
+    )
     assert result.object["netns"] == "router"
     assert all(command.startswith("ip netns exec router ") for command in result.commands)
     assert box.tcp(None, "198.51.100.1", 8080).token == server.token

@@ -28,6 +28,17 @@ BRIDGE_FILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-
 versions = pytest.mark.parametrize("version", [4, 6])
 
 
+@pytest.fixture
+def lab(box: Box) -> Box:
+    """EXT, HOST, red and blue; EXT knows no way into the lab."""
+    box.sysctl(
+        "net.ipv6.conf.default.accept_dad", "0"
+    )  # HOST asks for neighbours from its link-local address: no waiting for it
+    box.outside()
+    box.red_and_blue()
+    return box
+
+
 def table(box: Box) -> str:
     """Our table as nft(8) shows it, or ''."""
     return box.nft("list table inet patchbay") if "table inet patchbay" in box.nft("list ruleset") else ""
@@ -42,38 +53,34 @@ def reload(box: Box) -> None:
 
 
 @versions
-def test_outside_answers_only_with_masquerade_and_sees_the_gateway(box: Box, version: int) -> None:
-    box.outside()
-    box.red_and_blue()
-    server = box.serve(EXT, 8080)
-    box.sysctl(FORWARDING[version], "1")
-    assert box.tcp("red", OUTSIDE[version], 8080, timeout=SHORT).outcome != "reached"
-    box.checked("nat_masquerade", source=LAB[version])
-    answer = box.tcp("red", OUTSIDE[version], 8080)
+def test_outside_answers_only_with_masquerade_and_sees_the_gateway(lab: Box, version: int) -> None:
+    server = lab.serve(EXT, 8080)
+    lab.sysctl(FORWARDING[version], "1")
+    assert lab.tcp("red", OUTSIDE[version], 8080, timeout=SHORT).outcome != "reached"
+    lab.checked("nat_masquerade", source=LAB[version])
+    answer = lab.tcp("red", OUTSIDE[version], 8080)
     assert answer.token == server.token
     assert answer.seen[0] == OWN[version]
     if version == 4:
-        assert box.ping("red", FAR4)
-    box.checked("nat_masquerade", source=LAB[version], state="absent")
-    assert not box.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
-    assert table(box) == ""
+        assert lab.ping("red", FAR4)
+    lab.checked("nat_masquerade", source=LAB[version], state="absent")
+    assert not lab.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
+    assert table(lab) == ""
 
 
 @versions
-def test_pitfall_9_10_neighbours_see_each_other(box: Box, version: int) -> None:
+def test_pitfall_9_10_neighbours_see_each_other(lab: Box, version: int) -> None:
     """Where bridged packets pass the rules, a masquerade of everything would change red's address for blue too."""
-    box.red_and_blue()
-    box.sysctl(BRIDGE_FILTER[version], "1")
-    box.serve("blue", 8080)
-    box.run("nat_masquerade", source=LAB[version])
-    assert box.tcp("red", BLUE[version], 8080).seen[0] == RED[version]
-    box.run("nat_masquerade", source=LAB[version], exclude=[])
-    assert box.tcp("red", BLUE[version], 8080, timeout=SHORT).seen[:1] != (RED[version],)
+    lab.sysctl(BRIDGE_FILTER[version], "1")
+    lab.serve("blue", 8080)
+    lab.run("nat_masquerade", source=LAB[version])
+    assert lab.tcp("red", BLUE[version], 8080).seen[0] == RED[version]
+    lab.run("nat_masquerade", source=LAB[version], exclude=[])
+    assert lab.tcp("red", BLUE[version], 8080, timeout=SHORT).seen[:1] != (RED[version],)
 
 
-def test_pitfall_9_multicast_keeps_its_source(box: Box) -> None:
-    box.red_and_blue()
-    box.sysctl(BRIDGE_FILTER[4], "1")
+def test_pitfall_9_multicast_keeps_its_source(lab: Box) -> None:
+    lab.sysctl(BRIDGE_FILTER[4], "1")
     group = "239.15.15.15"
     with (
         open_socket("blue", socket.AF_INET, socket.SOCK_DGRAM) as ear,
@@ -83,36 +90,32 @@ def test_pitfall_9_multicast_keeps_its_source(box: Box) -> None:
         ear.settimeout(2)
         ear.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + socket.inet_aton(BLUE[4]))
         mouth.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(RED[4]))
-        box.run("nat_masquerade", source=LAB[4])
+        lab.run("nat_masquerade", source=LAB[4])
         mouth.sendto(b"hello", (group, 5000))
         assert ear.recvfrom(100)[1][0] == RED[4]
 
 
 @versions
-def test_only_the_named_interface_is_translated(box: Box, version: int) -> None:
-    box.outside()
-    box.red_and_blue()
-    box.serve(EXT, 8080)
-    box.checked("nat_masquerade", source=LAB[version], out_interface="elsewhere")
-    assert not box.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
-    box.checked("nat_masquerade", source=LAB[version], out_interface="uplink")
-    assert box.tcp("red", OUTSIDE[version], 8080)
-    box.checked("nat_masquerade", source=LAB[version], out_interface="uplink", state="absent")
-    assert "elsewhere" in table(box)
-    assert not box.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
+def test_only_the_named_interface_is_translated(lab: Box, version: int) -> None:
+    lab.serve(EXT, 8080)
+    lab.checked("nat_masquerade", source=LAB[version], out_interface="elsewhere")
+    assert not lab.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
+    lab.checked("nat_masquerade", source=LAB[version], out_interface="uplink")
+    assert lab.tcp("red", OUTSIDE[version], 8080)
+    lab.checked("nat_masquerade", source=LAB[version], out_interface="uplink", state="absent")
+    assert "elsewhere" in table(lab)
+    assert not lab.tcp("red", OUTSIDE[version], 8080, timeout=SHORT)
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_ports_become_part_of_the_range(box: Box, protocol: str) -> None:
-    box.outside()
-    box.red_and_blue()
-    box.serve(EXT, 8080, protocol)
-    result = box.checked("nat_masquerade", source=LAB[4], to_ports="40000-40009", random=True)
+def test_ports_become_part_of_the_range(lab: Box, protocol: str) -> None:
+    lab.serve(EXT, 8080, protocol)
+    result = lab.checked("nat_masquerade", source=LAB[4], to_ports="40000-40009", random=True)
     assert (result.object["to_ports"], result.object["random"]) == ("40000-40009", True)
     for _round in range(3):
-        assert 40000 <= getattr(box, protocol)("red", EXT4, 8080).seen[1] <= 40009
-    assert box.ping("red", EXT4)
-    result = box.checked("nat_masquerade", source=LAB[4])
+        assert 40000 <= getattr(lab, protocol)("red", EXT4, 8080).seen[1] <= 40009
+    assert lab.ping("red", EXT4)
+    result = lab.checked("nat_masquerade", source=LAB[4])
     assert result.diff["after_header"] == "after (changed in place)"
     assert (result.object["to_ports"], result.object["random"]) == (None, False)
 
@@ -298,14 +301,12 @@ def test_a_counter_is_no_other_rule(box: Box) -> None:
     assert not box.run("nat_masquerade", source=LAB[4]).changed
 
 
-def test_flushed_ruleset_is_made_anew(box: Box) -> None:
-    box.outside()
-    box.red_and_blue()
-    box.run("nat_masquerade", source=LAB[4])
-    box.nft("flush ruleset")
-    assert not box.ping("red", EXT4, timeout=SHORT)
-    assert box.checked("nat_masquerade", source=LAB[4]).changed
-    assert box.ping("red", EXT4)
+def test_flushed_ruleset_is_made_anew(lab: Box) -> None:
+    lab.run("nat_masquerade", source=LAB[4])
+    lab.nft("flush ruleset")
+    assert not lab.ping("red", EXT4, timeout=SHORT)
+    assert lab.checked("nat_masquerade", source=LAB[4]).changed
+    assert lab.ping("red", EXT4)
 
 
 def test_foreign_chain_of_our_name_is_a_clear_conflict(box: Box) -> None:
@@ -324,16 +325,12 @@ def test_pitfall_48_missing_kernel_feature_is_named(
     box: Box, monkeypatch: pytest.MonkeyPatch, missing: str, named: str
 ) -> None:
     """An expression that no kernel has stands for one that this kernel lacks: both are refused the same way."""
-    true_encode = nft_messages.elements
-
-    def renamed(expressions: list) -> list:
-        out = true_encode(expressions)
-        for element in out:
-            if element["attrs"][0][1] == missing:
-                element["attrs"][0] = ("name", "lacking")
-        return out
-
-    monkeypatch.setattr(nft_messages, "elements", renamed)
+    join = nft_messages.join
+    monkeypatch.setattr(
+        nft_messages,
+        "join",
+        lambda those: join(each._replace(name="lacking") if each.name == missing else each for each in those),
+    )
     for check in (True, False):
         with pytest.raises(Failed, match=named) as caught:
             box.run("nat_masquerade", source=LAB[4], check=check)
@@ -355,9 +352,10 @@ def test_in_a_namespace_nothing_happens_elsewhere(box: Box) -> None:
 
 
 def test_a_thousand_objects_are_read_in_a_moment(box: Box) -> None:
+    sources = [f"10.{number // 256}.{number % 256}.0/24" for number in range(1000)]
     lines = "\n".join(
-        f'add rule inet patchbay postrouting ip saddr 10.{n // 256}.{n % 256}.0/24 masquerade comment "patchbay masquerade [10.{n // 256}.{n % 256}.0/24] all"'
-        for n in range(1000)
+        f'add rule inet patchbay postrouting ip saddr {source} masquerade comment "patchbay masquerade [{source}] all"'
+        for source in sources
     )
     box.nft(
         f"add table inet patchbay\nadd chain inet patchbay postrouting {{ type nat hook postrouting priority 100; }}\n{lines}"

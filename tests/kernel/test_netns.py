@@ -298,6 +298,7 @@ def test_processes_inside_are_ended_with_force_and_those_elsewhere_are_not(box: 
     inside, elsewhere, here = box.process("red"), box.process("blue"), box.process(None)
     deaf = box.process("red", "sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
     inode = world.inode("red")
+    assert str(inode) in box.tool("lsns", "-t", "net", "-n", "-o", "NS").split()
     result = box.run("netns", name="red", state="absent", force=True)
     assert result.changed
     assert any("kill" in command for command in result.commands)

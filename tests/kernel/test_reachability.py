@@ -298,6 +298,10 @@ def test_many_probes_are_sent_at_once_and_leave_nothing(wire: Box) -> None:
         ({"to": "example.org"}, r"probes\[0\]\.to: 'example\.org' is no IP address"),
         ({"to": "224.0.0.1"}, r"probes\[0\]\.to: 224\.0\.0\.1 is a multicast address"),
         ({"to": "0.0.0.0"}, r"probes\[0\]\.to: 0\.0\.0\.0 is the unspecified address"),
+        (
+            {"to": "fd00::2%cable"},
+            r"probes\[0\]\.to: fd00::2%cable is not link-local, so it takes no interface: write fd00::2\.",
+        ),
         ({"to": "10.0.0.2", "protocol": "tcp"}, r"probes\[0\]\.port is missing: say which tcp port of 10\.0\.0\.2"),
         ({"to": "10.0.0.2", "port": 80}, r"probes\[0\]\.port: icmp has no ports"),
         ({"to": "10.0.0.2", "protocol": "udp", "port": 0}, r"probes\[0\]\.port: 0 is no port"),

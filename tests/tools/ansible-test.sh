@@ -25,7 +25,7 @@ cd "$tree"
 version=$(python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 ansible-test "$@" --local --python "$version" --color no </dev/null >"$log" 2>&1 || status=$?
 tests=$(grep -cE '^Running (sanity test|.* integration test)' "$log" || true)
-if [[ ${status-0} != 0 ]]; then
+if [[ ${status-0} != 0 || $tests == 0 ]]; then
   # Much of the output of sanity tests is pip at work.
   if [[ $suite == sanity ]]; then grep -E -A4 '^(ERROR|FATAL)' "$log" || tail -n 50 "$log"; else tail -n 200 "$log"; fi
   # Its last words name a count, unless it could not even begin.

@@ -16,7 +16,7 @@ step format-targets ruff format --check --config ruff-modules.toml "${target_sid
 step format-controller ruff format --check "${controller_side[@]}"
 step mypy mypy --package ansible_collections.patchbay.netns.plugins
 step yamllint yamllint --strict .
-step ansible-lint ansible-lint --offline --profile production --strict
+step ansible-lint ansible-lint
 step docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
 step changelog antsibull-changelog lint
 step archive tests/tools/archive.sh

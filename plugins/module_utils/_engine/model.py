@@ -105,8 +105,13 @@ class Step(abc.ABC):
 class Wish(t.Protocol):
     """One object a user wants to be present or absent. Validated completely when it is made."""
 
-    name: str
-    """How messages call it, such as ``veth veth-red in red``."""
+    @property
+    def name(self) -> str:
+        """How messages call it, such as ``veth veth-red in red``."""
+
+    @property
+    def present(self) -> bool:
+        """Whether it is to be there afterwards."""
 
     def observe(self, kernel: Kernel) -> State:
         """Read every item that the plan or the view needs. Changes nothing. Raises NotFound."""

@@ -12,7 +12,7 @@ import contextlib
 import typing as t
 from dataclasses import dataclass
 
-from .._errors import PatchbayError
+from .._errors import NoNamespace, PatchbayError
 from .._kernel.kernel import Kernel
 from .._kernel.rundir import locked
 from .model import State, Step, Wish
@@ -38,7 +38,7 @@ def execute(wish: Wish, *, check: bool = False) -> Outcome:
     Raises PatchbayError.
     """
     with contextlib.nullcontext() if check else locked(), Kernel() as kernel:
-        observed = wish.observe(kernel)
+        observed = _observe(wish, kernel)
         steps = wish.plan(observed)
         commands = [command for step in steps for command in step.commands()]
         warnings = wish.warnings(observed)
@@ -48,9 +48,19 @@ def execute(wish: Wish, *, check: bool = False) -> Outcome:
             reached = project(observed, steps)
         else:
             apply(kernel, steps)
-            reached = wish.observe(kernel) if steps else observed
+            reached = _observe(wish, kernel) if steps else observed
         before, after = wish.view(observed), wish.view(reached)
         return Outcome(bool(steps), before, after, commands, warnings, manner(steps, before, after))
+
+
+def _observe(wish: Wish, kernel: Kernel) -> State:
+    """Read what is there. What lived in a namespace that is gone is gone with it, so its absence needs nothing."""
+    try:
+        return wish.observe(kernel)
+    except NoNamespace:
+        if wish.present:
+            raise
+        return State()
 
 
 def project(state: State, steps: t.Iterable[Step]) -> State:

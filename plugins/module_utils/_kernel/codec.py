@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.metadata
 import sys
 import typing as t
 
@@ -52,6 +54,15 @@ def _package() -> str:
     return f"run: {pip}"
 
 
+def _version(package: t.Any) -> str:
+    """The library's version; Debian 12's package does not know its own, but its metadata do."""
+    version = str(getattr(package, "__version__", "unknown"))
+    if not _numbers(version):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version("pyroute2")
+    return version
+
+
 @functools.cache
 def codec() -> Codec:
     """Import pyroute2. Raises MissingLibrary with the package to install when it is absent or too old."""
@@ -67,8 +78,8 @@ def codec() -> Codec:
             f"the Python library pyroute2 can't be imported by {sys.executable} ({error}): {_package()}. "
             "The role patchbay.netns.host does this."
         ) from None
-    version = str(pyroute2.__version__)
-    if _numbers(version) < MINIMUM:
+    version = _version(pyroute2)
+    if _numbers(version) and _numbers(version) < MINIMUM:
         raise MissingLibrary(
             f"the Python library pyroute2 is too old for this collection: {'.'.join(map(str, MINIMUM))} is needed, "
             f"found {version} in {pyroute2.__file__}: {_package()}. The role patchbay.netns.host does this."

@@ -18,7 +18,7 @@ import struct
 import time
 import typing as t
 
-from .._errors import InUse, KernelError, NotFound
+from .._errors import InUse, KernelError, NoNamespace
 from . import syscalls
 
 DIRECTORY = "/run/netns"
@@ -73,7 +73,7 @@ def is_stale(name: str) -> bool:
 def open_file(name: str | None) -> int:
     """A file descriptor for the namespace ``name``, or for the caller's own with None. The caller closes it.
 
-    Raises NotFound when there is no such namespace. A missing one is never created.
+    Raises NoNamespace when there is no such namespace. A missing one is never created.
     """
     try:
         fd = os.open(_OWN if name is None else path(name), os.O_RDONLY | os.O_CLOEXEC)
@@ -81,18 +81,18 @@ def open_file(name: str | None) -> int:
         raise missing(str(name)) from None
     if name is not None and os.fstat(fd).st_dev != os.stat(_OWN).st_dev:
         os.close(fd)
-        raise NotFound(
+        raise NoNamespace(
             f"/run/netns/{name} is a leftover file, not a namespace (a restart or a crash leaves such files). "
             f"Run the netns module with name: {name}, it repairs the file."
         )
     return fd
 
 
-def missing(name: str) -> NotFound:
+def missing(name: str) -> NoNamespace:
     """The error for a namespace that is not there, with the names that are."""
     others = names()
     there = f"Present: {', '.join(others[:10])}{', ...' if len(others) > 10 else ''}." if others else "None is present."
-    return NotFound(
+    return NoNamespace(
         f"network namespace {name} does not exist. {there} Create it first with the netns module.", netns=name
     )
 

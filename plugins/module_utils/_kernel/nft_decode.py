@@ -43,7 +43,14 @@ class _Condition(t.NamedTuple):
     data: bytes
 
 
-def decode(chain: str, expressions: t.Sequence[Expression], raw: tuple[tuple[str, bytes], ...], *, comment: str = "", handle: int | None = None) -> Rule:
+def decode(
+    chain: str,
+    expressions: t.Sequence[Expression],
+    raw: tuple[tuple[str, bytes], ...],
+    *,
+    comment: str = "",
+    handle: int | None = None,
+) -> Rule:
     """The rule that the expressions mean; its verdict is Opaque, with ``raw`` in it, when they can't be read."""
     try:
         fields = _Reader(expressions).fields()
@@ -102,7 +109,9 @@ class _Reader:
         self._store(attributes["dreg"], _Value(("meta", attributes["key"])))
 
     def _read_payload(self, attributes: dict[str, t.Any]) -> None:
-        self._store(attributes["dreg"], _Value(("payload", attributes["base"], attributes["offset"], attributes["len"])))
+        self._store(
+            attributes["dreg"], _Value(("payload", attributes["base"], attributes["offset"], attributes["len"]))
+        )
 
     def _read_fib(self, attributes: dict[str, t.Any]) -> None:
         self._store(attributes["dreg"], _Value(("fib", attributes["result"], attributes["flags"])))
@@ -253,7 +262,9 @@ class _Conditions:
             piece = slice(position, position + count)
             if offset + position != start:
                 raise _Unreadable
-            self._set_address(name, condition, _network(version, condition.data[piece], mask[piece]), whole=count == length)
+            self._set_address(
+                name, condition, _network(version, condition.data[piece], mask[piece]), whole=count == length
+            )
             position += count
 
     def _set_address(self, name: str, condition: _Condition, network: Network, *, whole: bool) -> None:

@@ -26,9 +26,10 @@ NEWRULE, DELRULE = 6, 8
 BATCH_BEGIN, BATCH_END = 0x10, 0x11
 SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 INET = 1  # NFPROTO_INET
+_LIST_ELEMENT = 1  # NFTA_LIST_ELEM
 
 Value = t.Union[int, bytes]
-Attributes = t.Tuple[t.Tuple[str, Value], ...]
+Attributes = tuple[tuple[str, Value], ...]
 
 # Attribute names in the order of their numbers. "data" holds bytes for a value and an int for a verdict.
 _EXPRESSIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -87,43 +88,42 @@ def make(name: str, **attributes: Value) -> Expression:
 class _Classes(t.NamedTuple):
     rule: t.Any
     message: t.Any
+    element: t.Any
     expressions: dict[str, t.Any]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _classes() -> _Classes:
     """The message classes; made when first needed, for they need pyroute2."""
     nft = codec().nft
 
-    class Verdict(nft.nla):  # type: ignore[misc, name-defined]
+    class Verdict(nft.nla):  # type: ignore[name-defined]
         nla_map = (("unspec", "none"), ("code", "sbe32"), ("chain", "asciiz"))
 
-    class Data(nft.nla):  # type: ignore[misc, name-defined]
+    class Data(nft.nla):  # type: ignore[name-defined]
         nla_map = (("unspec", "none"), ("value", "cdata"), ("verdict", "nft_verdict"))
         nft_verdict = Verdict
 
-    class Element(nft.nla):  # type: ignore[misc, name-defined]
-        header_type = 1  # NFTA_LIST_ELEM
+    class Element(nft.nla):  # type: ignore[name-defined]
         nla_map = (("unspec", "none"), ("name", "asciiz"), ("data", "cdata"))
 
-    class Rule(nft.nfgen_msg):  # type: ignore[misc, name-defined]
+    class Rule(nft.nfgen_msg):  # type: ignore[name-defined]
         nla_map = (
             ("unspec", "none"),
             ("table", "asciiz"),
             ("chain", "asciiz"),
             ("handle", "be64"),
-            ("expressions", "*element"),
+            ("expressions", "cdata"),  # a list of Element, joined and cut here: thousands of rules share few of them
             ("compat", "hex"),
             ("position", "be64"),
             ("userdata", "cdata"),
         )
-        element = Element
 
     expressions = {}
     for name, fields in _EXPRESSIONS.items():
         kinds = tuple((attribute, "nft_data" if kind == "data" else kind) for attribute, kind in fields)
         expressions[name] = type(f"nft_{name}", (nft.nla,), {"nla_map": (("unspec", "none"), *kinds), "nft_data": Data})
-    return _Classes(Rule, nft.nfgen_msg, expressions)
+    return _Classes(Rule, nft.nfgen_msg, Element, expressions)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -149,21 +149,24 @@ def _nested(kind: str, value: Value) -> t.Any:
 @functools.lru_cache(maxsize=4096)
 def decode(name: str, raw: bytes) -> Expression:
     """The opposite of ``encode``. What can't be read keeps its bytes and has no attributes."""
+    unread = Expression(name, (), raw)
     if name not in _EXPRESSIONS:
-        return Expression(name, (), raw)
-    message = _classes().expressions[name](struct.pack("=HH", len(raw) + 4, 0) + raw)
-    message.decode()
-    kinds = dict(_EXPRESSIONS[name])
-    found: list[tuple[str, Value]] = []
-    for slot in message["attrs"]:
-        attribute = slot[0]
-        if attribute not in kinds:  # a newer kernel's attribute: not understood, so not compared
-            return Expression(name, (), raw)
-        value = _flat(slot[1]) if kinds[attribute] == "data" else slot[1]
-        if value is None:
-            return Expression(name, (), raw)
-        found.append((attribute, value))
-    return Expression(name, tuple(found))
+        return unread
+    try:
+        message = _classes().expressions[name](struct.pack("=HH", len(raw) + 4, 0) + raw)
+        message.decode()
+        found = [(slot[0], _plain(name, slot)) for slot in message["attrs"]]
+    except Exception:  # whatever pyroute2 stumbles over in somebody else's rule
+        return unread
+    if any(value is None for _attribute, value in found):
+        return unread
+    return Expression(name, t.cast(Attributes, tuple(found)))
+
+
+def _plain(name: str, slot: t.Any) -> Value | None:
+    """The value of an attribute; None for one of a newer kernel: what is not understood can't be compared."""
+    kind = dict(_EXPRESSIONS[name]).get(slot[0])
+    return _flat(slot[1]) if kind == "data" else slot[1] if kind else None
 
 
 def _flat(data: t.Any) -> Value | None:
@@ -208,6 +211,34 @@ def rule(kind: int, attributes: list[tuple[str, t.Any]], *, flags: int = 0) -> t
     return _prepared(_classes().rule(), kind, flags, attributes)
 
 
-def elements(expressions: t.Iterable[Expression]) -> list[t.Any]:
+def join(expressions: t.Iterable[Expression]) -> bytes:
     """The value of a rule's attribute ``expressions``."""
-    return [{"attrs": [("name", expression.name), ("data", encode(expression))]} for expression in expressions]
+    return b"".join(map(_element, expressions))
+
+
+@functools.lru_cache(maxsize=4096)
+def _element(expression: Expression) -> bytes:
+    message = _classes().element()
+    message["header"]["type"] = _LIST_ELEMENT
+    message["attrs"] = [("name", expression.name), ("data", encode(expression))]
+    message.encode()
+    data = bytes(message.data)
+    return data.ljust((len(data) + 3) & ~3, b"\0")
+
+
+def cut(data: bytes) -> list[tuple[str, bytes]]:
+    """The opposite of ``join``, each expression with its name and its undecoded content."""
+    out = []
+    start = 0
+    while start + 4 <= len(data):
+        length = max(4, struct.unpack_from("=H", data, start)[0])
+        out.append(_cut_element(data[start : start + length]))
+        start += (length + 3) & ~3
+    return out
+
+
+@functools.lru_cache(maxsize=4096)
+def _cut_element(data: bytes) -> tuple[str, bytes]:
+    message = _classes().element(data)
+    message.decode()
+    return str(message.get_attr("name")), bytes(message.get_attr("data") or b"")

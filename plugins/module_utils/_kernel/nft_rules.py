@@ -63,7 +63,7 @@ class Ports:
 class Masquerade:
     """The source becomes the address of the outgoing interface, its port one of ``ports`` when given."""
 
-    ports: t.Optional[Ports] = None
+    ports: Ports | None = None
     random: bool = False
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class Dnat:
     """The destination becomes ``address``, and its port ``port`` when given."""
 
     address: Address
-    port: t.Optional[int] = None
+    port: int | None = None
 
     def __str__(self) -> str:
         if self.address.version == 4:
@@ -95,7 +95,7 @@ class Drop:
 class Opaque:
     """A rule that says something these classes have no words for; kept as bytes, so that it can be put back."""
 
-    expressions: t.Tuple[t.Tuple[str, bytes], ...]
+    expressions: tuple[tuple[str, bytes], ...]
 
     def __str__(self) -> str:
         return "# a rule of another shape: " + " ".join(name for name, _data in self.expressions)
@@ -116,18 +116,18 @@ class Rule:
     chain: str
     verdict: Verdict
     comment: str = ""
-    family: t.Optional[int] = None
-    in_interface: t.Optional[str] = None
-    not_in_interface: t.Optional[str] = None
-    out_interface: t.Optional[str] = None
-    source: t.Optional[Network] = None
-    destination: t.Optional[Network] = None
-    not_destinations: t.Tuple[Network, ...] = ()
+    family: int | None = None
+    in_interface: str | None = None
+    not_in_interface: str | None = None
+    out_interface: str | None = None
+    source: Network | None = None
+    destination: Network | None = None
+    not_destinations: tuple[Network, ...] = ()
     local_destination: bool = False
-    protocol: t.Optional[str] = None
-    ports: t.Optional[Ports] = None
+    protocol: str | None = None
+    ports: Ports | None = None
     translated: bool = False
-    handle: t.Optional[int] = field(default=None, compare=False)
+    handle: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Bring the conditions to the one form in which equal meanings are equal values."""

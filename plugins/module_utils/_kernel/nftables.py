@@ -85,14 +85,21 @@ def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
 
 def _of_table(sock: NetlinkSocket, request: t.Any, attribute: str) -> list[t.Any]:
     request["attrs"] = []  # a dump takes no name
-    return [found for found in sock.ask(request, dump=True) if _text(found, attribute) == TABLE and found["nfgen_family"] == msg.INET]
+    return [
+        found
+        for found in sock.ask(request, dump=True)
+        if _text(found, attribute) == TABLE and found["nfgen_family"] == msg.INET
+    ]
 
 
 def _is_strange(message: t.Any) -> bool:
     ours = CHAINS.get(_text(message, "NFTA_CHAIN_NAME"))
     hook = message.get_attr("NFTA_CHAIN_HOOK")
     shape = (hook.get_attr("NFTA_HOOK_HOOKNUM"), hook.get_attr("NFTA_HOOK_PRIORITY")) if hook else None
-    return ours is not None and (_text(message, "NFTA_CHAIN_TYPE"), shape) != (ours.type, (_HOOKS[ours.hook], ours.priority))
+    return ours is not None and (_text(message, "NFTA_CHAIN_TYPE"), shape) != (
+        ours.type,
+        (_HOOKS[ours.hook], ours.priority),
+    )
 
 
 def _text(message: t.Any, attribute: str) -> str:
@@ -100,13 +107,10 @@ def _text(message: t.Any, attribute: str) -> str:
 
 
 def _decoded(message: t.Any) -> Rule:
-    raw = tuple((str(element.get_attr("name")), bytes(element.get_attr("data") or b"")) for element in message.get_attr("expressions") or [])
+    raw = tuple(msg.cut(bytes(message.get_attr("expressions") or b"")))
     handle = int(message.get_attr("handle"))
     comment = _comment(bytes(message.get_attr("userdata") or b""))
-    try:
-        expressions = [msg.decode(name, data) for name, data in raw]
-    except Exception:  # whatever pyroute2 stumbles over in somebody else's rule
-        expressions = [msg.Expression("unreadable", ())]
+    expressions = [msg.decode(name, data) for name, data in raw]
     return nft_decode.decode(str(message.get_attr("chain")), expressions, raw, comment=comment, handle=handle)
 
 
@@ -148,15 +152,21 @@ class Batch:
             return []
         table = self._table or Table((), ())
         gone = {rule.handle for rule in self._removed}
-        left = {rule.chain for rule in (*table.rules, *self._added) if rule.handle not in gone}
+        left = {rule.chain for rule in table.rules if rule.handle not in gone} | {rule.chain for rule in self._added}
         emptied = {rule.chain for rule in self._removed} - left
-        out: list[tuple[t.Any, str, Rule | None]] = [(_delete_rule(rule), f"delete the rule {rule}", None) for rule in self._removed]
+        out: list[tuple[t.Any, str, Rule | None]] = [
+            (_delete_rule(rule), f"delete the rule {rule}", None) for rule in self._removed
+        ]
         if self._removed and set(table.chains) <= emptied and not table.more:
             return [(msg.table(msg.DELTABLE, TABLE), f"delete the table {FAMILY} {TABLE}", None)]
         if self._table is None:
             out.append((msg.table(msg.NEWTABLE, TABLE, flags=CREATE), f"add the table {FAMILY} {TABLE}", None))
         needed = {rule.chain for rule in self._added}
-        out += [(_add_chain(chain), f"add the {chain.type} chain {chain.name}", None) for name, chain in CHAINS.items() if name in needed and name not in table.chains]
+        out += [
+            (_add_chain(chain), f"add the {chain.type} chain {chain.name}", None)
+            for name, chain in CHAINS.items()
+            if name in needed and name not in table.chains
+        ]
         out += [(_add_rule(rule), f"add the rule '{rule}'", rule) for rule in self._added]
         out += [(_delete_chain(name), f"delete the chain {name}", None) for name in sorted(emptied)]
         return out
@@ -198,7 +208,10 @@ def _make_room(sock: NetlinkSocket, count: int) -> None:
 def _lacking(kernel: Kernel, netns: str | None, rule: Rule | None, words: str) -> Unsupported:
     """The error that names the missing part, found by trying the rule expression by expression."""
     part = None if rule is None else _missing_part(kernel, netns, rule)
-    what = _FEATURES.get(part or "", f"the nftables expression {part}" if part else f"what it takes to {words} (nf_tables, nft_chain_nat)")
+    what = _FEATURES.get(
+        part or "",
+        f"the nftables expression {part}" if part else f"what it takes to {words} (nf_tables, nft_chain_nat)",
+    )
     return Unsupported(
         f"this kernel lacks {what}: load or enable that kernel module on the machine itself, for a namespace or a container can't.",
         feature=part or "nf_tables",
@@ -227,7 +240,7 @@ def _add_rule(rule: Rule) -> t.Any:
 
 
 def _rule_message(chain: str, expressions: list[msg.Expression], comment: str) -> t.Any:
-    attributes: list[tuple[str, t.Any]] = [("table", TABLE), ("chain", chain), ("expressions", msg.elements(expressions))]
+    attributes: list[tuple[str, t.Any]] = [("table", TABLE), ("chain", chain), ("expressions", msg.join(expressions))]
     if comment:
         attributes.append(("userdata", _userdata(comment)))
     return msg.rule(msg.NEWRULE, attributes, flags=CREATE | _APPEND)
@@ -235,7 +248,12 @@ def _rule_message(chain: str, expressions: list[msg.Expression], comment: str) -
 
 def _add_chain(chain: Chain) -> t.Any:
     hook = {"attrs": [("NFTA_HOOK_HOOKNUM", _HOOKS[chain.hook]), ("NFTA_HOOK_PRIORITY", chain.priority)]}
-    attributes = [("NFTA_CHAIN_TABLE", TABLE), ("NFTA_CHAIN_NAME", chain.name), ("NFTA_CHAIN_HOOK", hook), ("NFTA_CHAIN_TYPE", chain.type)]
+    attributes = [
+        ("NFTA_CHAIN_TABLE", TABLE),
+        ("NFTA_CHAIN_NAME", chain.name),
+        ("NFTA_CHAIN_HOOK", hook),
+        ("NFTA_CHAIN_TYPE", chain.type),
+    ]
     return msg.chain(msg.NEWCHAIN, attributes, flags=CREATE)
 
 

@@ -50,7 +50,7 @@ def write(name: str, value: str) -> None:
         return
     try:
         with open(_path(name), "w", encoding="utf-8") as file:
-            file.write(value)
+            file.write(f"{value}\n")  # with its end, or an empty value would write nothing
     except OSError as error:
         hint = {
             errno.EROFS: " /proc/sys is read-only here (a container without privileges?): set it from outside.",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 from dataclasses import dataclass, field
+from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict
@@ -18,7 +19,7 @@ from .._kernel import rtnl
 from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
-from .link import index_of
+from .link import Link, index_of
 from .route import TABLES, Route
 from .words import place
 
@@ -73,7 +74,7 @@ class PutAddress(Step):
         if self.after:
             extra = " brd +" if item.broadcast else " nodad" if item.interface.version == 6 else ""
         return [
-            f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {item.device}"
+            f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {quote(item.device)}"
         ]
 
 
@@ -96,16 +97,37 @@ def _decode(netns: str | None, device: str, message: t.Any) -> Address:
     )
 
 
+def dropped(state: State, now: Link, wanted: Link) -> tuple[Step, ...]:
+    """The steps that put back what the kernel drops when the link goes down: its global IPv6 addresses."""
+    if not now.up or wanted.up:
+        return ()
+    return tuple(step for step in restoring(state, now.netns, now.name) if step.after[0].interface.version == 6)
+
+
 def plan(
-    state: State, netns: str | None, device: str, wanted: t.Sequence[Interface], *, purge: bool, overlap: bool
+    state: State,
+    link: Link,
+    changes: t.Sequence[Step],
+    wanted: t.Sequence[Interface],
+    *,
+    purge: bool,
+    overlap: bool,
 ) -> list[Step]:
-    """The steps to the wanted addresses; ``purge`` removes others. Raises Conflict for a subnet that is in use."""
+    """The steps to the wanted addresses after ``changes`` of their link; ``purge`` removes others.
+
+    Addresses that the changes cost are put back. Raises Conflict for a subnet that is in use.
+    """
+    netns, device = link.netns, link.name
+    kept: list[Step] = []
+    for change in changes:
+        state = change.project(state)
+        kept += [step for step in change.lost if not purge and step.after[0].interface not in wanted]
     here: list[Address] = [item for item in state.of(Address) if (item.netns, item.device) == (netns, device)]
     goal = [Address(netns, device, interface) for interface in wanted]
     gone = [item for item in here if purge and item not in goal and not item.automatic]
     steps: list[Step] = [PutAddress((item,), ()) for item in gone]
     # Removing the first address of an IPv4 network takes the others of that network along (promote_secondaries=0).
-    networks = {item.interface.network for item in gone}
+    networks = {item.interface.network for item in gone if not item.secondary}
     dragged = [item for item in here if item.secondary and item not in gone and item.interface.network in networks]
     steps += [PutAddress((item,), ()) for item in dragged]
     for item in goal:
@@ -113,7 +135,7 @@ def plan(
             if not overlap:
                 _refuse_overlap(state, item)
             steps.append(PutAddress((), (item,)))
-    return steps + [PutAddress((), (item,)) for item in dragged]
+    return [*steps, *kept, *(PutAddress((), (item,)) for item in dragged)]
 
 
 def _refuse_overlap(state: State, item: Address) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass, field, fields, replace
+from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict, InvalidInput, KernelError, NotFound, NotOurs, Unsupported
@@ -22,6 +23,10 @@ from .words import place
 
 _STP_DELAYS = (2.0, 30.0)  # seconds, 802.1D; the kernel enforces them while STP runs
 _LONGEST = 42_949_672.0  # seconds: 32 bits of hundredths
+
+
+_FEATURES = {"vlan_filtering": "CONFIG_BRIDGE_VLAN_FILTERING", "multicast_snooping": "CONFIG_BRIDGE_IGMP_SNOOPING"}
+"""Options that a kernel may lack, and what it is built with to have them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class PlugPort(Step):
     def commands(self) -> list[str]:
         port: Port = self.after[0]
         return [
-            f"{words.ip(port.netns)} link set {port.name} " + (f"master {port.bridge}" if port.bridge else "nomaster")
+            f"{words.ip(port.netns)} link set {quote(port.name)} "
+            + (f"master {quote(port.bridge)}" if port.bridge else "nomaster")
         ]
 
 
@@ -121,13 +127,17 @@ class Bridge:
         now = link.observe(kernel, self.netns, self.device)
         if now is not None:
             items += [now, *address.observe(kernel, self.netns, self.device)]
-        elif self.present:
-            items.append(Pristine(_pristine()))
+        if self.present and (now is None or self._settles(now)):
+            items.append(Pristine(_pristine(self.options)))
         for version in {interface.version for interface in self.addresses}:
             items += route.observe(kernel, self.netns, version)
         if now is not None or self.ports:
             items += self._observe_ports(kernel)
         return State(items)
+
+    def _settles(self, now: Link) -> bool:
+        """Whether options are to change; then it is worth asking whether this kernel can."""
+        return now.options is not None and replace(now.options, **_given(self.options)) != now.options
 
     def _observe_ports(self, kernel: Kernel) -> list[Item]:
         messages = rtnl.dump_links(kernel.rtnl(self.netns))
@@ -146,18 +156,21 @@ class Bridge:
         if not self.present:
             return self._plan_removal(state, now)
         steps: list[Step] = []
+        pristine: Pristine | None = state.get(("pristine bridge",))
         if now is None:
-            options = state.get(("pristine bridge",)).options
+            assert pristine is not None
+            options = pristine.options
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=options)
             steps.append(BridgeDevice((), (now,)))
-        wanted = link.with_defaults(
-            now, mac=self.mac, mtu=self.mtu, options=_merged(now.options or BridgeOptions(), self.options)
-        )
+        able = pristine.options if pristine else BridgeOptions()
+        options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
+        wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)
+        wanted = replace(wanted, up=self.up)
+        changes = link.changed(now, wanted, address.dropped(state, now, wanted))
         addresses = address.plan(
-            state, self.netns, self.device, self.addresses, purge=self.purge_addresses, overlap=self.overlap
+            state, wanted, changes, self.addresses, purge=self.purge_addresses, overlap=self.overlap
         )
-        changes = link.changed(now, replace(wanted, up=self.up))
         return [*steps, *changes, *self._plan_ports(state), *addresses]
 
     def _plan_ports(self, state: State) -> list[Step]:
@@ -215,30 +228,50 @@ def _options(params: t.Mapping[str, t.Any]) -> BridgeOptions:
         )
     if ageing is not None and not 0 <= ageing <= _LONGEST:
         raise InvalidInput(f"ageing_time: {ageing:g} seconds is impossible; give 0 (forget at once) to {_LONGEST:g}.")
-    return options
-
-
-def _merged(now: BridgeOptions, wanted: BridgeOptions) -> BridgeOptions:
-    """The bridge's options with the wanted ones. Raises Unsupported for one that this kernel lacks."""
-    given = {
-        each.name: getattr(wanted, each.name)
-        for each in fields(BridgeOptions)
-        if getattr(wanted, each.name) is not None
+    # The kernel counts hundredths of a second.
+    times: dict[str, t.Any] = {
+        name: round(value, 2)
+        for name, value in (("forward_delay", delay), ("ageing_time", ageing))
+        if value is not None
     }
-    for name in given:
-        if getattr(now, name) is None:
-            config = {
-                "vlan_filtering": "CONFIG_BRIDGE_VLAN_FILTERING",
-                "multicast_snooping": "CONFIG_BRIDGE_IGMP_SNOOPING",
-            }.get(name, "a newer version")
+    return replace(options, **times)
+
+
+def _given(options: BridgeOptions) -> dict[str, t.Any]:
+    """The options that were named."""
+    return {name: value for name, value in vars(options).items() if value is not None}
+
+
+def _merged(now: BridgeOptions, wanted: BridgeOptions, able: BridgeOptions) -> BridgeOptions:
+    """The bridge's options with the wanted ones. Raises Unsupported for one that is None in ``able``."""
+    merged = replace(now, **_given(wanted))
+    for name, config in _FEATURES.items():
+        if getattr(merged, name) != getattr(now, name) and getattr(able, name) is None:
             raise Unsupported(
-                f"{name}: this kernel's bridge can't do that (it was built without {config}). Remove the option, or use another kernel."
+                f"{name}: this kernel's bridge can't do that (it was built without {config}). "
+                "Remove the option, or use another kernel."
             )
-    return replace(now, **given)
+    return merged
 
 
-def _pristine() -> BridgeOptions:
-    """The options of a new bridge, read from one that is made for a moment in a namespace of its own."""
+def _delayed(merged: BridgeOptions, wanted: BridgeOptions) -> BridgeOptions:
+    """The options with the delay that the kernel sees to while the spanning tree runs (br_stp_start in net/bridge)."""
+    shortest, delay = _STP_DELAYS[0], merged.forward_delay
+    if not merged.stp or delay is None or delay >= shortest:
+        return merged
+    if wanted.forward_delay is not None:
+        raise InvalidInput(
+            f"forward_delay: {delay:g} seconds is too short while the bridge's spanning tree runs. "
+            f"Set stp: false, or give {shortest:g} to {_STP_DELAYS[1]:g}."
+        )
+    return replace(merged, forward_delay=shortest)
+
+
+def _pristine(wanted: BridgeOptions) -> BridgeOptions:
+    """The options of a new bridge, read from one that is made for a moment in a namespace of its own.
+
+    A feature that is shown but can't be changed to what is wanted comes back as None.
+    """
     with namespaces.inside_new(), Kernel() as kernel:
         probe = Link(None, "probe", "bridge", "02:00:00:00:00:01", 1500)
         try:
@@ -248,4 +281,14 @@ def _pristine() -> BridgeOptions:
                 f"this kernel can't make a bridge: {error} It was built without CONFIG_BRIDGE, or the module bridge can't be loaded."
             ) from None
         made = link.observe(kernel, None, "probe")
-    return made.options if made and made.options else BridgeOptions()
+        assert made is not None and made.options is not None
+        options = made.options
+        for name in _FEATURES.keys() & _given(wanted).keys():
+            try:
+                for step in link.changed(
+                    made, replace(made, options=replace(options, **{name: getattr(wanted, name)}))
+                ):
+                    step.apply(kernel)
+            except KernelError:
+                options = replace(options, **{name: None})
+        return options

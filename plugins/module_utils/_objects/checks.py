@@ -24,14 +24,15 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 def interface(text: str, option: str) -> str:
     """An interface name as the kernel takes it (dev_valid_name in net/core/dev.c). Raises InvalidInput."""
-    size = len(text.encode())
+    size = len(_utf8(text, option))
     if not text:
         raise InvalidInput(f"{option} is empty: give the name of an interface, such as veth-red.")
     if size > _NAME_BYTES:
         raise InvalidInput(
             f"{option}: the interface name {text!r} has {size} bytes, the kernel takes at most {_NAME_BYTES}. Choose a shorter name."
         )
-    if text in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 32 for c in text):
+    # The kernel looks for white space byte by byte, in Latin-1: 0xa0 is some there, wherever UTF-8 has it.
+    if text in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 32 for c in text) or b"\xa0" in text.encode():
         raise InvalidInput(
             f"{option}: {text!r} is no interface name: '/', ':', '%' and white space can't be in one, and it can't be '.' or '..'."
         )
@@ -50,9 +51,10 @@ def namespace(text: str | None, option: str = "netns") -> str | None:
         raise InvalidInput(
             f"{option}: the namespace name {text!r} contains '/'; give the bare name of a file in /run/netns, such as red."
         )
-    if len(text.encode()) > 255:
+    size = len(_utf8(text, option))
+    if size > 255:
         raise InvalidInput(
-            f"{option}: the namespace name has {len(text.encode())} bytes, a file name takes at most 255. Choose a shorter name."
+            f"{option}: the namespace name has {size} bytes, a file name takes at most 255. Choose a shorter name."
         )
     if text.strip() != text or any(ord(c) < 32 for c in text):
         raise InvalidInput(
@@ -61,22 +63,40 @@ def namespace(text: str | None, option: str = "netns") -> str | None:
     return text
 
 
+def _utf8(text: str, option: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{option}: {text!r} holds bytes that are no UTF-8. Choose another name.") from None
+
+
 def _family(text: str) -> int:
     return 6 if ":" in text else 4
 
 
-def address(text: str, option: str) -> Address:
-    """A bare address, without prefix. Raises InvalidInput."""
-    if "/" in text:
+def _zoneless(text: str, option: str) -> None:
+    if "%" in text:
         raise InvalidInput(
-            f"{option}: {text!r} has a prefix length, but one address is meant: write {text.split('/', maxsplit=1)[0]}."
+            f"{option}: {text!r} holds '%': leave the zone out, an interface is named by an option of its own."
         )
+
+
+def address(text: str, option: str, *, zone: bool = False) -> Address:
+    """A bare address, without prefix, and without ``%zone`` unless that is allowed. Raises InvalidInput."""
+    if not zone:
+        _zoneless(text, option)
+    bare, slash, _length = text.partition("/")
     try:
-        return ipaddress.ip_address(text)
+        parsed = ipaddress.ip_address(bare)
     except ValueError:
         raise InvalidInput(
             f"{option}: {text!r} is no IP address; write one such as 192.168.15.5 or fd00:15::5."
         ) from None
+    if getattr(parsed, "scope_id", None):
+        interface(str(parsed).partition("%")[2], option)
+    if slash:
+        raise InvalidInput(f"{option}: {text!r} has a prefix length, but one address is meant: write {bare}.")
+    return parsed
 
 
 def host_interface(text: str, option: str) -> Interface:
@@ -87,6 +107,7 @@ def host_interface(text: str, option: str) -> Interface:
         raise InvalidInput(
             f"{option}: {text} has no prefix length, so the kernel would not know its network: did you mean {text}/{guess}?"
         )
+    _zoneless(text, option)
     try:
         parsed = ipaddress.ip_interface(text)
     except ValueError:
@@ -120,6 +141,7 @@ def network(text: str, option: str) -> Network:
             f"{option}: {text} has no prefix length: did you mean the one address {text}/{parsed.max_prefixlen}, or a network such as "
             f"{ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 24), strict=False)}?"
         )
+    _zoneless(text, option)
     try:
         loose = ipaddress.ip_interface(text)
     except ValueError:

@@ -118,8 +118,8 @@ class Forward:
                 if service.overlaps(theirs):
                     target = forward_rules.shown(other).get("to_address")
                     raise Conflict(
-                        f"{service} is forwarded already{place(self.netns)}: the forward of {theirs} to {target} takes in the same packets. "
-                        "Remove that one with state: absent, or choose another port, address or in_interface.",
+                        f"{service} is forwarded already{place(self.netns)}: the forward of {theirs} to {target} takes in the "
+                        "same packets. Remove that one with state: absent, or choose another port, address or in_interface.",
                         other=forward_rules.shown(other),
                     )
 
@@ -145,12 +145,14 @@ class Forward:
         found = self._way(state)
         if found.network is None:
             return [
-                f"to_address {found.address} is in no connected network{place(self.netns)}, so there is no hairpin rule: clients in the target's own network "
-                "can't use this forward. Create the target's network first and run this again, or set hairpin: false."
+                f"to_address {found.address} is in no connected network{place(self.netns)}, so there is no hairpin rule: "
+                "clients in the target's own network can't use this forward. "
+                "Create the target's network first and run this again, or set hairpin: false."
             ]
         if found.port is not None:
             return [
-                f"the target {found.address} can't reach itself through this forward: bridged packets pass the rules here ({way.BRIDGE_FILTER[found.address.version]}=1), "
+                f"the target {found.address} can't reach itself through this forward: bridged packets pass the rules here "
+                f"({way.BRIDGE_FILTER[found.address.version]}=1), "
                 f"and port {found.port} of bridge {found.device} sends no frame back to where it came from. "
                 f"Set hairpin: true on {found.port} with the veth module if that is wanted."
             ]

@@ -43,10 +43,13 @@ def parse(params: t.Mapping[str, t.Any]) -> Given:
         raise InvalidInput(f"to_address {to_address} is the same as address: a forward leads to another address.")
     if params.get("localhost") and to_address is not None and to_address.version == 6:
         raise InvalidInput(
-            f"localhost: true is not possible for the IPv6 target {to_address}: the kernel never lets ::1 leave the machine and has no setting for it. "
+            f"localhost: true is not possible for the IPv6 target {to_address}: the kernel never lets ::1 leave the machine, "
+            "and has no setting for it. "
             "Forward to an IPv4 address, or connect to another address of the machine instead of localhost."
         )
-    services = tuple(Service(family, protocol, outside, address, device) for family in _families(address, to_address, sources))
+    services = tuple(
+        Service(family, protocol, outside, address, device) for family in _families(address, to_address, sources)
+    )
     if not present or to_address is None:
         return Given(netns, services, None)
     target = Target(
@@ -77,7 +80,9 @@ def _in_interface(text: str | None) -> str | None:
     if text is None:
         return None
     if text == "lo":
-        raise InvalidInput("in_interface: nothing comes in through lo that could be forwarded; use local: true for the machine's own connections.")
+        raise InvalidInput(
+            "in_interface: nothing comes in through lo that could be forwarded; use local: true for the machine's own connections."
+        )
     return checks.interface(text, "in_interface")
 
 
@@ -86,11 +91,17 @@ def _address(text: str | None) -> Address | None:
         return None
     address = checks.address(text, "address")
     if address.is_unspecified:
-        raise InvalidInput(f"address: {address} is no address of this machine; leave the option out to forward on every local address.")
+        raise InvalidInput(
+            f"address: {address} is no address of this machine; leave the option out to forward on every local address."
+        )
     if address.is_loopback:
-        raise InvalidInput(f"address: {address} is only reached by the machine itself; leave the option out and set localhost: true.")
+        raise InvalidInput(
+            f"address: {address} is only reached by the machine itself; leave the option out and set localhost: true."
+        )
     if address.is_multicast:
-        raise InvalidInput(f"address: {address} is multicast, which can't be forwarded; give one address of this machine.")
+        raise InvalidInput(
+            f"address: {address} is multicast, which can't be forwarded; give one address of this machine."
+        )
     return address
 
 
@@ -120,13 +131,15 @@ def _sources(texts: t.Sequence[str] | None) -> tuple[Network, ...]:
 
 def _check_families(address: Address | None, to_address: Address | None, sources: t.Sequence[Network]) -> None:
     """All addresses of one forward are of one IP version."""
-    named: list[tuple[str, t.Union[Address, Network]]] = [("sources", network) for network in sources]
+    named: list[tuple[str, Address | Network]] = [("sources", network) for network in sources]
     named += [("address", address)] if address is not None else []
     named += [("to_address", to_address)] if to_address is not None else []
     for option, value in named:
         if value.version != named[-1][1].version:
             last, other = named[-1]
-            raise InvalidInput(f"{option} {value} is IPv{value.version} but {last} {other} is IPv{other.version}; make one forward for each IP version.")
+            raise InvalidInput(
+                f"{option} {value} is IPv{value.version} but {last} {other} is IPv{other.version}; make one forward for each IP version."
+            )
 
 
 def _families(address: Address | None, to_address: Address | None, sources: t.Sequence[Network]) -> list[int]:

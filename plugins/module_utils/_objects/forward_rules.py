@@ -27,8 +27,8 @@ class Service:
     family: int
     protocol: str
     ports: Ports
-    address: t.Optional[Address] = None
-    in_interface: t.Optional[str] = None
+    address: Address | None = None
+    in_interface: str | None = None
 
     def __str__(self) -> str:
         address = f" at {self.address}" if self.address else ""
@@ -58,12 +58,12 @@ class Target:
     """Where a service is forwarded to, and for whom."""
 
     address: Address
-    ports: t.Optional[Ports] = None
+    ports: Ports | None = None
     """None keeps the port numbers."""
-    sources: t.Tuple[Network, ...] = ()
+    sources: tuple[Network, ...] = ()
     local: bool = True
     localhost: bool = False
-    hairpin: t.Optional[Network] = None
+    hairpin: Network | None = None
     """The network whose own clients are let in by translating their source address too."""
 
 

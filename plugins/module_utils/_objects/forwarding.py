@@ -38,7 +38,9 @@ def device_setting(version: int, device: str, name: str) -> str:
     return f"net.ipv{version}.conf.{device.replace('.', '/')}.{name}"
 
 
-def observe(kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder: str, more: t.Iterable[str] = ()) -> list[Item]:
+def observe(
+    kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder: str, more: t.Iterable[str] = ()
+) -> list[Item]:
     """The settings that matter for the IP versions, the named ones, and all that ``holder`` holds."""
     items: list[Item] = []
     names = [name for name, record in holds.read(kernel.identity(netns)).items() if holder in record.holders]
@@ -46,7 +48,9 @@ def observe(kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder
         names.append(FORWARDING[version])
         if version == 6:
             found = [item for item in route.observe(kernel, netns, 6) if isinstance(item, route.Route)]
-            devices = sorted({hop.device for item in found if item.protocol == _RTPROT_RA for hop in item.hops if hop.device})
+            devices = sorted(
+                {hop.device for item in found if item.protocol == _RTPROT_RA for hop in item.hops if hop.device}
+            )
             items += [Advertised(netns, device) for device in devices]
             names += [_accept_ra(device) for device in devices]
     for name in dict.fromkeys([*names, *more]):
@@ -72,7 +76,8 @@ def needed(state: State, netns: str | None, version: int, holder: str) -> dict[s
             if now is not None and (now.value == "1" or held is not None):
                 wanted[name] = "2"
         for held in state.of(sysctl.Hold):  # the route may be gone for a while, the need is not
-            if held.name.endswith(".accept_ra") and holder in held.holders:
+            there = state.get(("sysctl", netns, held.name)) is not None
+            if there and held.name.endswith(".accept_ra") and holder in held.holders:
                 wanted[held.name] = "2"
     wanted[FORWARDING[version]] = "1"
     return wanted
@@ -102,6 +107,6 @@ def warning(state: State, netns: str | None, version: int) -> list[str]:
         return []
     where = place(netns) or " here"
     return [
-        f"{FORWARDING[version]} is switched on{where}: from now on packets are routed between all interfaces{place(netns)}, not only for this rule. "
-        "It is given back when the last object that needs it is absent; set forwarding: false to leave it alone."
+        f"{FORWARDING[version]} is switched on{where}: from now on packets are routed between all interfaces{place(netns)}, "
+        "not only for this rule. It is given back when the last object that needs it is absent; set forwarding: false to leave it alone."
     ]

@@ -91,7 +91,7 @@ class IpRoute:
             self._check_hop(state, hop)
         if now is not None and self._satisfied(now):
             return []
-        return [PutRoute((now,) if now else (), (self._completed(state),))]
+        return [PutRoute((now,) if now else (), (self._completed(state, now),))]
 
     def _plan_absent(self, now: Route | None) -> list[Step]:
         if now is None or not self._satisfied(now):
@@ -113,13 +113,16 @@ class IpRoute:
             return True
         return len(now.hops) == len(wanted.hops) and _match(wanted.hops, now.hops)
 
-    def _completed(self, state: State) -> Route:
-        """The wanted route with the devices that the kernel will choose, so that check mode can show them."""
+    def _completed(self, state: State, now: Route | None) -> Route:
+        """The wanted route with the devices that the kernel will choose, and what was left out as it is now."""
         hops = tuple(
             replace(hop, device=_way(state, self.wanted, hop)) if hop.device is None else hop
             for hop in self.wanted.hops
         )
-        return replace(self.wanted, hops=hops)
+        kept: dict[str, t.Any] = {}
+        if now is not None and now.type == self.wanted.type:
+            kept = {name: getattr(now, name) for name in ("source", "mtu") if name not in self.given}
+        return replace(self.wanted, hops=hops, **kept)
 
     def _check_hop(self, state: State, hop: NextHop) -> None:
         devices = {device.name: device for device in state.of(Device)}

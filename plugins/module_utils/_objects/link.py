@@ -13,6 +13,7 @@ import hashlib
 import time
 import typing as t
 from dataclasses import dataclass, fields, replace
+from shlex import quote
 
 from .._engine.model import Key, Step
 from .._errors import KernelError, NotFound
@@ -26,6 +27,7 @@ GROUP = 0x7062
 """The link group of everything that we make: set by the message that creates it, so no link of ours is ever unmarked."""
 
 _NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
+_NOTICED = 2.0  # seconds: far more than the kernel needs to notice a carrier, far less than anybody waits
 _TICKS = 100  # USER_HZ: bridge times are in hundredths of a second
 
 
@@ -201,13 +203,13 @@ class VethPair(Step):
 
     def commands(self) -> list[str]:
         if not self.after:
-            return [f"{words.ip(self.before[0].netns)} link del {self.before[0].name}"]
+            return [f"{words.ip(self.before[0].netns)} link del {quote(self.before[0].name)}"]
         one, other = self.after
-        home = f" netns {other.netns}" if other.netns else ""
+        home = f" netns {quote(other.netns)}" if other.netns else ""
         return [
             f"{words.ip(one.netns)} link add {_words(one)} type veth peer {_words(other)}{home}"
             if one.netns is None or other.netns is not None
-            else f"ip link add {_words(other)} type veth peer {_words(one)} netns {one.netns}"
+            else f"ip link add {_words(other)} type veth peer {_words(one)} netns {quote(one.netns)}"
         ]
 
     def undo(self) -> list[Step]:
@@ -229,7 +231,7 @@ class BridgeDevice(Step):
     def commands(self) -> list[str]:
         link = (self.after or self.before)[0]
         if not self.after:
-            return [f"{words.ip(link.netns)} link del {link.name}"]
+            return [f"{words.ip(link.netns)} link del {quote(link.name)}"]
         return [f"{words.ip(link.netns)} link add {_words(link)} type bridge"]
 
 
@@ -239,7 +241,7 @@ def _identity(link: Link) -> rtnl.Attributes:
 
 def _words(link: Link) -> str:
     mtu = f" mtu {link.mtu}" if link.mtu != 1500 else ""
-    return f"name {link.name} group {GROUP} address {link.mac}{mtu}"
+    return f"name {quote(link.name)} group {GROUP} address {link.mac}{mtu}"
 
 
 def _create(kernel: Kernel, netns: str | None, attributes: rtnl.Attributes, doing: str) -> None:
@@ -270,6 +272,8 @@ class ChangeLink(Step):
         up = after.up if after.up != before.up else None
         if attributes or up is not None:
             rtnl.change_link(sock, after.name, attributes, doing, up=up)
+        if up:
+            _settle(kernel, after)
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
             data = {"attrs": [["IFLA_BRPORT_MODE", int(bool(after.hairpin))]]}
             info = {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", data]]}
@@ -281,26 +285,45 @@ class ChangeLink(Step):
 
     def commands(self) -> list[str]:
         before, after = self.before[0], self.after[0]
-        ip = words.ip(after.netns)
+        ip, name = words.ip(after.netns), quote(after.name)
         out = []
         if after.options != before.options:
             changed = _option_attributes(before.options, after.options)
-            out.append(
-                f"{ip} link set {after.name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed)
-            )
+            out.append(f"{ip} link set {name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed))
         if after.mac != before.mac:
-            out.append(f"{ip} link set {after.name} address {after.mac}")
+            out.append(f"{ip} link set {name} address {after.mac}")
         if after.mtu != before.mtu:
-            out.append(f"{ip} link set {after.name} mtu {after.mtu}")
+            out.append(f"{ip} link set {name} mtu {after.mtu}")
         if after.bridge != before.bridge:
-            out.append(f"{ip} link set {after.name} " + (f"master {after.bridge}" if after.bridge else "nomaster"))
+            out.append(f"{ip} link set {name} " + (f"master {quote(after.bridge)}" if after.bridge else "nomaster"))
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
-            out.append(
-                f"{words.bridge(after.netns)} link set dev {after.name} hairpin {'on' if after.hairpin else 'off'}"
-            )
+            out.append(f"{words.bridge(after.netns)} link set dev {name} hairpin {'on' if after.hairpin else 'off'}")
         if after.up != before.up:
-            out.append(f"{ip} link set {after.name} {'up' if after.up else 'down'}")
+            out.append(f"{ip} link set {name} {'up' if after.up else 'down'}")
         return out
+
+
+def _settle(kernel: Kernel, link: Link) -> None:
+    """Wait until the kernel has noticed that both ends of a cable are up: a bridge forwards nothing until it has.
+
+    It notices a moment later, on its own. Without the wait the first packet may be lost, and IPv6 then pauses a second.
+    """
+    if link.peer is None or link.peer.netns == "?":
+        return
+    deadline = time.monotonic() + _NOTICED
+    for netns, name in ((link.netns, link.name), (link.peer.netns, link.peer.name)):
+        while time.monotonic() < deadline:
+            message = rtnl.get_link(kernel.rtnl(netns), name=name)
+            if message is None or not message.get_attr("IFLA_CARRIER") or _noticed(message):
+                break
+            time.sleep(0.001)
+
+
+def _noticed(message: t.Any) -> bool:
+    info = message.get_attr("IFLA_LINKINFO")
+    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+    disabled = data is not None and data.get_attr("IFLA_BRPORT_STATE") == 0  # BR_STATE_DISABLED, linux/if_bridge.h
+    return message.get_attr("IFLA_OPERSTATE") == "UP" and not disabled
 
 
 _OPTION_NAMES = {
@@ -330,9 +353,9 @@ def _option_attributes(before: BridgeOptions | None, after: BridgeOptions | None
     return attributes
 
 
-def changed(now: Link, wanted: Link) -> list[Step]:
-    """The step from one state of a link to another, if any."""
-    return [] if now == wanted else [ChangeLink((now,), (wanted,))]
+def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:
+    """The step from one state of a link to another, if any; ``lost`` is what the kernel drops with it."""
+    return [] if now == wanted else [ChangeLink((now,), (wanted,), lost)]
 
 
 def down_to_nothing(kernel: Kernel, netns: str) -> None:

@@ -132,9 +132,16 @@ def _no_source() -> t.NoReturn:
 
 
 def _check_source(source: Network) -> None:
-    for wrong, why in ((source.is_multicast, "multicast"), (source.is_loopback, "loopback"), (source.is_link_local, "link-local")):
+    for wrong, why in (
+        (source.is_multicast, "multicast"),
+        (source.is_loopback, "loopback"),
+        (source.is_link_local, "link-local"),
+    ):
         if wrong and source.prefixlen:
-            raise InvalidInput(f"source: {source} is {why}, and such packets are never routed; give the network of the namespaces, such as 192.168.15.0/24.")
+            raise InvalidInput(
+                f"source: {source} is {why}, and such packets are never routed; "
+                "give the network of the namespaces, such as 192.168.15.0/24."
+            )
 
 
 def _exclude(texts: t.Sequence[str] | None, source: Network) -> tuple[Network, ...]:
@@ -145,8 +152,12 @@ def _exclude(texts: t.Sequence[str] | None, source: Network) -> tuple[Network, .
     networks = [checks.network(text, "exclude") for text in texts]
     for network in networks:
         if network.version != source.version:
-            raise InvalidInput(f"exclude: {network} is IPv{network.version} but source {source} is IPv{source.version}; make one masquerade for each.")
+            raise InvalidInput(
+                f"exclude: {network} is IPv{network.version} but source {source} is IPv{source.version}; make one masquerade for each."
+            )
         if network.prefixlen == 0:
-            raise InvalidInput(f"exclude: {network} is every destination, so nothing would be translated; use state: absent instead.")
+            raise InvalidInput(
+                f"exclude: {network} is every destination, so nothing would be translated; use state: absent instead."
+            )
     checks.unique(networks, "exclude")
     return nft_rules.sort_networks(networks)

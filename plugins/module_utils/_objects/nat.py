@@ -116,7 +116,12 @@ def put(state: State, netns: str | None, kind: str, name: str, rules: t.Iterable
     if (now.rules if now else ()) == wanted:
         return []
     table: NatTable | None = state.get(("nat-table", netns))
-    others = {rule.chain for other in state.of(NatObject) if other.netns == netns and other.key != fresh.key for rule in other.rules}
+    others = {
+        rule.chain
+        for other in state.of(NatObject)
+        if other.netns == netns and other.key != fresh.key
+        for rule in other.rules
+    }
     base = table or NatTable(netns, frozenset())
     _refuse_strange(base, {rule.chain for rule in wanted})
     chains = base.kept | others | {rule.chain for rule in wanted}
@@ -128,8 +133,9 @@ def _refuse_strange(table: NatTable, needed: set[str]) -> None:
     for name in sorted(table.strange & needed):
         chain = CHAINS[name]
         raise Conflict(
-            f"the chain {name} of the nftables table {_TABLE}{place(table.netns)} is not a {chain.type} chain at hook {chain.hook} with priority {chain.priority}, "
-            f"so somebody else made it. Remove that table with '{prefix(table.netns)}nft delete table {_TABLE}', or at least the chain, and run this again."
+            f"the chain {name} of the nftables table {_TABLE}{place(table.netns)} is not a {chain.type} chain at hook {chain.hook} "
+            f"with priority {chain.priority}, so somebody else made it. "
+            f"Remove that table with '{prefix(table.netns)}nft delete table {_TABLE}', or at least the chain, and run this again."
         )
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import InUse, InvalidInput, NotOurs
 from .._kernel import namespaces, procsys, resolver
 from .._kernel.kernel import Kernel
-from . import checks, sysctl
+from . import checks, sysctl, words
 from .link import down_to_nothing, lo_message
 
 MARK = "patchbay.netns"
@@ -99,7 +100,7 @@ class NameNamespace(Step):
             namespaces.touch_stale(name)
 
     def commands(self) -> list[str]:
-        name = (self.after or self.before)[0].name
+        name = quote((self.after or self.before)[0].name)
         stale = bool(self.before) and not self.before[0].live
         if not self.after:
             return [f"ip netns del {name}"]
@@ -117,7 +118,7 @@ class SetLoopback(Step):
 
     def commands(self) -> list[str]:
         (wanted,) = self.after
-        return [f"ip -n {wanted.netns} link set lo {'up' if wanted.up else 'down'}"]
+        return [f"{words.ip(wanted.netns)} link set lo {'up' if wanted.up else 'down'}"]
 
 
 class WriteResolver(Step):
@@ -131,11 +132,11 @@ class WriteResolver(Step):
 
     def commands(self) -> list[str]:
         netns = (self.after or self.before)[0].netns
-        file = resolver.path(netns)
+        folder, _slash, file = resolver.path(netns).rpartition("/")
         if not self.after:
-            return [f"rm {file}"]
-        lines = " ".join(f"'nameserver {server}'" for server in self.after[0].nameservers)
-        return [f"mkdir -p {file.rsplit('/', maxsplit=1)[0]}", f"printf '%s\\n' {lines} > {file}"]
+            return [f"rm {quote(folder)}/{file}"]
+        lines = " ".join(quote(f"nameserver {server}") for server in self.after[0].nameservers)
+        return [f"mkdir -p {quote(folder)}", f"printf '%s\\n' {lines} > {quote(folder)}/{file}"]
 
 
 class EndProcesses(Step):
@@ -148,7 +149,7 @@ class EndProcesses(Step):
         return []
 
     def commands(self) -> list[str]:
-        return [f"ip netns pids {self.before[0].netns} | xargs kill"]
+        return [f"ip netns pids {quote(self.before[0].netns)} | xargs kill"]
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,11 @@ class Netns:
         name = checks.namespace(params["name"] if params.get("name") is not None else params.get("netns"), "name")
         if name is None:
             raise InvalidInput("name is missing: say which namespace, such as name: red.")
+        checks.unique(("/".join(procsys.parts(each)) for each in params.get("sysctls") or {}), "sysctls")
         settings = {sysctl.valid_name(k, "sysctls"): _setting(k, v) for k, v in (params.get("sysctls") or {}).items()}
         servers = params.get("nameservers")
         if servers is not None:
-            servers = tuple(str(checks.address(server, "nameservers")) for server in servers)
+            servers = tuple(str(checks.address(server, "nameservers", zone=True)) for server in servers)
             checks.unique(servers, "nameservers")
         return cls(
             name,

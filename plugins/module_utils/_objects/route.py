@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 from dataclasses import dataclass
+from shlex import quote
 
 from .._engine.model import Item, Key, Step
 from .._kernel import rtnl
@@ -85,7 +86,7 @@ def table_name(number: int) -> str:
 
 def _hop_words(hop: NextHop) -> list[str]:
     out = ["via", str(hop.gateway)] if hop.gateway else []
-    out += ["dev", hop.device] if hop.device else []
+    out += ["dev", quote(hop.device)] if hop.device else []
     return [*out, "onlink"] if hop.onlink else out
 
 

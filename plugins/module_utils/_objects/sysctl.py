@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import typing as t
 from dataclasses import dataclass
+from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import InvalidInput
@@ -59,8 +60,7 @@ class SetSysctl(Step):
 
     def commands(self) -> list[str]:
         (wanted,) = self.after
-        value = f'"{wanted.value}"' if " " in wanted.value else wanted.value
-        return [f"{prefix(wanted.netns)}sysctl -w {wanted.name}={value}"]
+        return [f"{prefix(wanted.netns)}sysctl -w {quote(wanted.name)}={quote(wanted.value)}"]
 
 
 class KeepHold(Step):
@@ -81,9 +81,10 @@ class KeepHold(Step):
 def valid_name(name: str, option: str) -> str:
     """A setting of a network namespace: ``net.`` and no way out of /proc/sys/net. Raises InvalidInput."""
     parts = procsys.parts(name)
-    if len(parts) < 3 or parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
+    odd = any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name)  # no file is called so
+    if odd or len(parts) < 3 or parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
         raise InvalidInput(
-            f"{option}: {name} is not a setting of a network namespace; only names under net. are, such as net.ipv4.ip_forward."
+            f"{option}: {ascii(name)[1:-1] if odd else name} is not a setting of a network namespace; only names under net. are, such as net.ipv4.ip_forward."
         )
     return name
 

@@ -105,7 +105,7 @@ class Veth:
     # ---- observing
 
     def observe(self, kernel: Kernel) -> State:
-        ends = [self.end, self.peer] if self.peer else [self.end]
+        ends = [self.end, self.peer] if self.peer and self.present else [self.end]
         spaces = [end.netns for end in ends]
         found: dict[t.Any, Link] = {}
         for end in ends:
@@ -166,8 +166,8 @@ class Veth:
             wanted = replace(wanted, hairpin=None)
         elif now.bridge != wanted.bridge and end.hairpin is None:
             wanted = replace(wanted, hairpin=False)  # what a new port has
-        addresses = address.plan(state, end.netns, end.name, end.addresses, purge=end.purge, overlap=self.overlap)
-        return [*link.changed(now, wanted), *addresses]
+        changes = link.changed(now, wanted, address.dropped(state, now, wanted))
+        return changes + address.plan(state, wanted, changes, end.addresses, purge=end.purge, overlap=self.overlap)
 
     def _plan_replacement(self, state: State, one: Link | None, other: Link | None) -> list[Step]:
         """The removal of what carries our names but is not this cable."""

@@ -8,20 +8,22 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 
 def ip(netns: str | None) -> str:
     """``ip``, or ``ip -n red``."""
-    return f"ip -n {netns}" if netns else "ip"
+    return f"ip -n {quote(netns)}" if netns else "ip"
 
 
 def bridge(netns: str | None) -> str:
     """``bridge``, or ``bridge -n red``."""
-    return f"bridge -n {netns}" if netns else "bridge"
+    return f"bridge -n {quote(netns)}" if netns else "bridge"
 
 
 def prefix(netns: str | None) -> str:
     """What any other command is run behind: '' or ``ip netns exec red ``."""
-    return f"ip netns exec {netns} " if netns else ""
+    return f"ip netns exec {quote(netns)} " if netns else ""
 
 
 def place(netns: str | None) -> str:

@@ -93,17 +93,22 @@ class Probe:
 
 
 def _target(text: str, option: str) -> str:
-    address = checks.address(text, option)
+    plain, _percent, zone = text.partition("%")
+    address = checks.address(plain, option)
     if address.is_multicast or address.is_unspecified:
         kind = "a multicast" if address.is_multicast else "the unspecified"
         raise InvalidInput(
             f"{option}: {text} is {kind} address, which many or none may answer; give the address of one interface."
         )
-    if address.version == 6 and address.is_link_local and "%" not in text:
+    link_local = address.version == 6 and address.is_link_local
+    if link_local and not zone:
         raise InvalidInput(
-            f"{option}: {text} is link-local, so it needs the interface to leave by: write {text}%veth-red with your interface's name."
+            f"{option}: {text} is link-local, so it needs the interface to leave by: "
+            f"write {plain}%veth-red with your interface's name."
         )
-    return str(address)
+    if zone and not link_local:
+        raise InvalidInput(f"{option}: {text} is not link-local, so it takes no interface: write {plain}.")
+    return f"{address}%{checks.interface(zone, option)}" if zone else str(address)
 
 
 def _port(port: int | None, option: str) -> int | None:

@@ -162,6 +162,16 @@ def test_a_zone_is_refused_because_the_device_has_an_option(reader: t.Callable[.
     refused(reader, text)
 
 
+def test_a_zone_is_kept_where_it_is_allowed() -> None:
+    assert str(checks.address("fe80::1%veth-red", "here", zone=True)) == "fe80::1%veth-red"
+
+
+@pytest.mark.parametrize("zone", ["", "a b", "a\nnameserver 10.0.0.1", "x" * 16])
+def test_a_zone_is_the_name_of_an_interface(zone: str) -> None:
+    with pytest.raises(InvalidInput):
+        checks.address(f"fe80::1%{zone}", "here", zone=True)
+
+
 def test_a_netmask_is_a_prefix_length() -> None:
     assert str(checks.host_interface("192.168.15.1/255.255.255.0", "here")) == "192.168.15.1/24"
 

@@ -1,0 +1,104 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host without pyroute2, or with one that is too old, is told."""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+import typing as t
+
+import pytest
+from ansible_collections.patchbay.netns.plugins.module_utils._errors import MissingLibrary
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import codec
+
+PIP = f"{sys.executable} -m pip install 'pyroute2>=0.7.2'"
+HOSTS = {
+    "Debian 13": ('ID=debian\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n', "apt-get install python3-pyroute2"),
+    "Debian 11": ("ID=debian\nVERSION_CODENAME=bullseye\n", "its package here is too old"),
+    "Ubuntu 22.04": ("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=jammy\n", "its package here is too old"),
+    "Linux Mint": ('ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_CODENAME=xia\n', "apt-get install python3-pyroute2"),
+    "Fedora": ("ID=fedora\n", "dnf install python3-pyroute2"),
+    "Rocky": ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dnf install python3-pyroute2"),
+    "Arch": ("ID=arch\n", f"run: {PIP}"),
+    "odd": ("nonsense\n\n", f"run: {PIP}"),
+}
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str | None], None]:
+    def become(text: str | None) -> None:
+        def read(path: str, **_options: object) -> io.StringIO:
+            assert path == "/etc/os-release"
+            if text is None:
+                raise FileNotFoundError(path)
+            return io.StringIO(text)
+
+        monkeypatch.setattr(codec, "open", read, raising=False)
+
+    return become
+
+
+@pytest.mark.parametrize(("text", "words"), HOSTS.values(), ids=HOSTS)
+def test_the_package_is_named_in_the_distributions_words(host: t.Any, text: str, words: str) -> None:
+    host(text)
+    assert words in codec._package()
+
+
+def test_a_host_that_does_not_say_what_it_is_gets_pip(host: t.Any) -> None:
+    host(None)
+    assert codec._package() == f"run: {PIP}"
+
+
+@pytest.mark.parametrize("text", [text for text, _words in HOSTS.values()], ids=HOSTS)
+def test_every_host_is_told_how_to_serve_this_interpreter(host: t.Any, text: str) -> None:
+    host(text)
+    assert PIP in codec._package()
+
+
+def test_a_missing_library_is_one_sentence_with_the_role_that_cures_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyroute2", None)
+    with pytest.raises(MissingLibrary, match=f"pyroute2 can't be imported by {sys.executable}.*The role patchbay.netns.host does this"):
+        codec.codec.__wrapped__()
+
+
+def imitation(version: str) -> dict[str, types.ModuleType]:
+    """pyroute2 as far as we import it."""
+    names = ["", ".netlink", ".netlink.nfnetlink", ".netlink.nfnetlink.nftsocket", ".netlink.rtnl"]
+    kinds = ["ifaddrmsg", "ifinfmsg", "nsidmsg", "rtmsg"]
+    modules = {f"pyroute2{name}": types.ModuleType(f"pyroute2{name}") for name in names}
+    for kind in kinds:
+        module = modules[f"pyroute2.netlink.rtnl.{kind}"] = types.ModuleType(kind)
+        setattr(module, kind, object())
+    modules["pyroute2.netlink.nfnetlink"].nftsocket = modules["pyroute2.netlink.nfnetlink.nftsocket"]  # type: ignore[attr-defined]
+    vars(modules["pyroute2"]).update(__version__=version, __file__="/usr/lib/python3/dist-packages/pyroute2/__init__.py")
+    return modules
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
+    def install(version: str) -> None:
+        for name, module in imitation(version).items():
+            monkeypatch.setitem(sys.modules, name, module)
+
+    return install
+
+
+@pytest.mark.parametrize("version", ["0.5.14", "0.6.4", "0.7.1", "0.7"])
+def test_a_library_that_is_too_old_is_named_with_its_place(installed: t.Any, version: str) -> None:
+    installed(version)
+    with pytest.raises(MissingLibrary, match=rf"too old.*0\.7\.2 is needed, found {version} in /usr/lib/python3"):
+        codec.codec.__wrapped__()
+
+
+@pytest.mark.parametrize("version", ["0.7.2", "0.7.10", "0.8.1", "0.9.7", "1.0", "0.9.1.post1", "0.10.0rc1"])
+def test_a_library_that_is_new_enough_is_taken(installed: t.Any, version: str) -> None:
+    installed(version)
+    assert codec.codec.__wrapped__().version == version
+
+
+def test_the_library_that_is_here_has_all_that_we_need() -> None:
+    assert all(codec.codec())

@@ -24,8 +24,8 @@ options:
     default: present
   force:
     description:
-      - Also remove or replace what this collection did not make.
-      - Without it, such objects are named in the error and left alone.
+      - Also remove what this collection did not make, or remove it to make it anew.
+      - Without it, such objects are named in the error and left alone. Changing one in place does not need it.
     type: bool
     default: false
 attributes:

@@ -37,7 +37,8 @@ options:
   in_interface:
     description:
       - Forward only what comes in through this interface. When omitted, through any.
-      - The machine's own connections, see O(local), come in through none and are forwarded regardless.
+      - The machine's own connections, see O(local), come in through none and are forwarded regardless. Of two forwards of one
+        port at different interfaces, only one can have them.
     type: str
   to_address:
     description:
@@ -71,7 +72,8 @@ options:
     default: true
   localhost:
     description:
-      - Whether connections from the machine to C(127.0.0.0/8) are forwarded too. IPv4 only, for the kernel never lets C(::1) out.
+      - Whether connections from the machine to C(127.0.0.0/8) are forwarded too, whatever O(address), O(in_interface) and
+        O(sources) say. IPv4 only, for the kernel never lets C(::1) out.
       - This sets C(route_localnet) on the interface towards the target, and adds rules that keep neighbours from using it to
         reach services that listen on loopback addresses only.
     type: bool

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import json as json_codec
 import os
 import pickle
@@ -169,6 +170,7 @@ class Box:
             self.sysctl("net.ipv4.ip_forward", "0", netns=EXT)
             self.tool("ip", "-n", EXT, "-batch", "-", stdin=_OUTSIDE_EXT)
             self.tool("ip", "-batch", "-", stdin=_OUTSIDE_ROUTES)
+            self.settle(None, EXT)
         return EXT
 
     def namespace(self, *names: str) -> None:
@@ -176,6 +178,17 @@ class Box:
         for name in names:
             self.ip(f"netns add {name}")
             self.ip(f"-n {name} link set lo up")
+
+    def wire(self, one: str, two: str) -> None:
+        """Make two namespaces with a cable between them: 10.0.0.1 and .2, fd00::1 and ::2. By ip(8) too."""
+        self.namespace(one, two)
+        self.ip(f"link add cable netns {one} type veth peer name cable netns {two}")
+        for netns in (one, two):
+            self.ip(f"-n {netns} link set cable up")
+        for number, netns in enumerate((one, two), start=1):
+            self.ip(f"-n {netns} addr add 10.0.0.{number}/24 dev cable")
+            self.ip(f"-n {netns} addr add fd00::{number}/64 dev cable nodad")
+        self.settle(one, two)
 
     def red_and_blue(self, *, ipv6: bool = True) -> None:
         """The lab of the tutorials, made by the modules: red .1 and blue .2 on the bridge v-net-0 (.5)."""
@@ -192,6 +205,18 @@ class Box:
             self.run("ip_route_ns", netns=name, destination="default", gateway="192.168.15.5")
             if ipv6:
                 self.run("ip_route_ns", netns=name, destination="::/0", gateway="fd00:15::5")
+
+    def settle(self, *namespaces: str | None) -> None:
+        """Wait until every IPv6 address that was added with ip(8) can be found by its neighbours.
+
+        The kernel acknowledges an address a moment before it listens for questions about it, and a question that is lost
+        is asked again a second later.
+        """
+        for netns in namespaces:
+            for link in self.ip("-6 addr show", json=True, netns=netns):
+                for entry in link.get("addr_info", []):
+                    if link["ifname"] != "lo" and entry["scope"] == "global":
+                        self.until(lambda where=netns, address=entry["local"]: joined(where, address))
 
     def process(self, netns: str | None, *command: str) -> subprocess.Popen:
         """Start a program that lives in a namespace (``sleep`` unless told). It is ended with the box."""
@@ -243,6 +268,12 @@ class Box:
                 return value
             assert time.monotonic() < deadline, f"not within {timeout} s: {what or condition}"
             time.sleep(0.005)
+
+
+def joined(netns: str | None, address: str) -> bool:
+    """Whether the namespace listens for the neighbour solicitations of its address (RFC 4291, 2.7.1)."""
+    group = f"ff0200000000000000000001ff{ipaddress.ip_address(address).packed[-3:].hex()}"
+    return group in world.inside(netns, Path("/proc/thread-self/net/igmp6").read_text)
 
 
 def _output(text: str, json: bool) -> Any:

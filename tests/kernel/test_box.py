@@ -18,20 +18,6 @@ from packets import SHORT
 pytestmark = pytest.mark.smoke
 
 
-def wire(box: Box) -> None:
-    """Two namespaces, one cable, both IP versions; made by ip(8).
-
-    IPv6 answers at once only to addresses that are added after both ends are up.
-    """
-    box.namespace("one", "two")
-    box.ip("link add cable netns one type veth peer name cable netns two")
-    for name in ("one", "two"):
-        box.ip(f"-n {name} link set cable up")
-    for number, name in enumerate(("one", "two"), start=1):
-        box.ip(f"-n {name} addr add 10.0.0.{number}/24 dev cable")
-        box.ip(f"-n {name} addr add fd00::{number}/64 dev cable nodad")
-
-
 def test_host_is_not_the_machine(box: Box) -> None:
     assert [link["ifname"] for link in box.ip("link show", json=True) if link["ifname"] != "sit0"] == ["lo"]
     assert box.names() == []
@@ -51,7 +37,7 @@ def test_every_box_is_fresh(box: Box, round_: int) -> None:
 
 @pytest.mark.parametrize("target", ["10.0.0.2", "fd00::2"])
 def test_ping_is_answered_only_over_a_cable_that_is_up(box: Box, target: str) -> None:
-    wire(box)
+    box.wire("one", "two")
     assert box.ping("one", target).source == target
     box.ip("-n two link set cable down")
     assert not box.ping("one", target, timeout=SHORT)
@@ -59,12 +45,12 @@ def test_ping_is_answered_only_over_a_cable_that_is_up(box: Box, target: str) ->
 
 @pytest.mark.parametrize("target", ["10.0.0.7", "fd00::7"])
 def test_ping_of_nobody_fails(box: Box, target: str) -> None:
-    wire(box)
+    box.wire("one", "two")
     assert box.ping("one", target, timeout=SHORT).outcome == "timeout"
 
 
 def test_ping_without_route_is_unreachable(box: Box) -> None:
-    wire(box)
+    box.wire("one", "two")
     assert box.ping("one", "172.16.0.1").outcome == "unreachable"
     assert box.ping("one", "fd99::1").outcome == "unreachable"
 
@@ -72,7 +58,7 @@ def test_ping_without_route_is_unreachable(box: Box) -> None:
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize(("client", "target"), [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")])
 def test_token_proves_who_answered(box: Box, protocol: str, client: str, target: str) -> None:
-    wire(box)
+    box.wire("one", "two")
     there, here = box.serve("two", 8080, protocol), box.serve("one", 8080, protocol)
     answer = getattr(box, protocol)("one", target, 8080)
     assert answer.token == there.token != here.token
@@ -84,7 +70,7 @@ def test_token_proves_who_answered(box: Box, protocol: str, client: str, target:
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("target", ["10.0.0.2", "fd00::2"])
 def test_closed_port_refuses_and_silent_host_times_out(box: Box, protocol: str, target: str) -> None:
-    wire(box)
+    box.wire("one", "two")
     server = box.serve("two", 8080, protocol)
     probe = getattr(box, protocol)
     assert probe("one", target, 8081).outcome == "refused"
@@ -95,7 +81,7 @@ def test_closed_port_refuses_and_silent_host_times_out(box: Box, protocol: str, 
 
 
 def test_server_on_one_address_leaves_the_others(box: Box) -> None:
-    wire(box)
+    box.wire("one", "two")
     box.serve("two", 8080, address="10.0.0.2")
     assert box.tcp("one", "10.0.0.2", 8080)
     assert box.tcp("one", "fd00::2", 8080).outcome == "refused"
@@ -112,7 +98,7 @@ def test_outside_reaches_host_and_far_addresses_but_knows_no_lab(box: Box) -> No
 
 
 def test_probes_leave_the_test_where_it_was(box: Box) -> None:
-    wire(box)
+    box.wire("one", "two")
     before = world.here()
     box.ping("one", "10.0.0.2")
     box.serve("two", 8080)
@@ -122,7 +108,7 @@ def test_probes_leave_the_test_where_it_was(box: Box) -> None:
 
 
 def test_processes_live_in_their_namespace(box: Box) -> None:
-    wire(box)
+    box.wire("one", "two")
     running = box.process("one")
     assert Path(f"/proc/{running.pid}/ns/net").stat().st_ino == world.inode("one")
     running.send_signal(signal.SIGTERM)

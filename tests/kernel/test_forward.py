@@ -358,6 +358,21 @@ def test_overlapping_forwards_are_refused_and_the_other_is_named(lab: Box, other
     lab.run("dnat_forward", protocol="tcp", port="80", to_address=BLUE[6])
 
 
+def test_what_two_interfaces_share_is_refused_too(lab: Box) -> None:
+    """Packets are told apart by the interface they come in through; the machine's own come in through none."""
+    forward(lab, in_interface="uplink", localhost=True)
+    red = {"in_interface": "v-net-0", "to_address": RED[4]}
+    with pytest.raises(Failed, match="connections of the machine itself"):
+        forward(lab, **red)
+    with pytest.raises(Failed, match="connections to localhost"):
+        forward(lab, **red, local=False, localhost=True)
+    servers = {name: lab.serve(name, 80) for name in ("red", "blue")}
+    forward(lab, **red, local=False)
+    assert lab.tcp(EXT, HOST4, 80).token == servers["blue"].token
+    assert lab.tcp("blue", HOST4, 80).token == servers["red"].token
+    assert lab.tcp(None, HOST4, 80).token == lab.tcp(None, "127.0.0.1", 80).token == servers["blue"].token
+
+
 def test_absent_without_addresses_removes_both_ip_versions(lab: Box) -> None:
     for version in (4, 6):
         forward(lab, version)

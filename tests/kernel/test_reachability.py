@@ -17,14 +17,8 @@ from doors import Failed
 
 @pytest.fixture
 def wire(box: Box) -> Box:
-    """Two namespaces on one cable, .1 and .2, both IP versions; made by ip(8)."""
-    box.namespace("one", "two")
-    box.ip("link add cable netns one type veth peer name cable netns two")
-    for name in ("one", "two"):
-        box.ip(f"-n {name} link set cable up")
-    for number, name in enumerate(("one", "two"), start=1):
-        box.ip(f"-n {name} addr add 10.0.0.{number}/24 dev cable")
-        box.ip(f"-n {name} addr add fd00::{number}/64 dev cable nodad")
+    """Two namespaces on one cable, .1 and .2, both IP versions."""
+    box.wire("one", "two")
     return box
 
 
@@ -151,6 +145,7 @@ def test_listener_answers_behind_a_port_forward_and_sees_the_translated_address(
 def test_listener_with_many_addresses_answers_from_the_one_that_was_asked(wire: Box, protocol: str) -> None:
     wire.ip("-n two addr add 10.0.0.22/24 dev cable")
     wire.ip("-n two addr add fd00::22/64 dev cable nodad")
+    wire.settle("two")
     for to in ("10.0.0.22", "fd00::22"):
         assert (
             outcome(wire, **{"from": "one", "to": to, "protocol": protocol, "port": 80, "listener": "two"})[

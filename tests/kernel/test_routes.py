@@ -275,7 +275,7 @@ def test_a_route_whose_other_end_went_down_is_as_it_was(lab: Box, version: int) 
         ),
         ({"destination": "10.9.0.0"}, "has no prefix length"),
         ({"destination": "fd99::1/64"}, "is a host address, not a network"),
-        ({"destination": "example"}, "no IP address"),
+        ({"destination": "example"}, "is no network"),
         ({"destination": "224.0.0.0/4"}, "multicast"),
         ({"gateway": "10.1.2.3"}, r"gateway 10\.1\.2\.3 is not on-link in .*red.*192\.168\.5\.0/24"),
         ({"gateway": "fd00:5::5"}, "IPv6 but the destination 10.99.0.0/24 is IPv4"),

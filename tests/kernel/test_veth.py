@@ -10,7 +10,7 @@ import contextlib
 
 import pytest
 import world
-from box import Box
+from box import Box, joined
 from doors import Failed
 from faults import shape, survives
 from packets import SHORT
@@ -132,6 +132,18 @@ def test_addresses_have_their_broadcast_address(lab: Box) -> None:
     assert found["192.168.15.1"] == "192.168.15.255"
     assert found["10.0.0.0"] is None
     assert lab.ping("blue", "10.0.0.0")
+
+
+def test_ipv6_addresses_are_found_by_their_neighbours_when_the_module_returns(lab: Box) -> None:
+    """The kernel acknowledges an address before it listens for questions about it, the more so under load."""
+    lab.process(None, "sh", "-c", "while :; do ip link add churn type veth peer name churn-far; ip link del churn; done")
+    slow = []
+    for number in range(60):
+        lab.run("veth", **CABLE)
+        if not (joined("red", "fd00:15::1") and joined("blue", "fd00:15::2")):
+            slow.append(number)
+        lab.run("veth", name="veth-red", netns="red", state="absent")
+    assert slow == []
 
 
 # ---- names and addresses that can't be

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/tools/steps.sh
 PATH=$PWD/.venv-dev/bin:$PATH
-export ANSIBLE_COLLECTIONS_PATH=$PWD/.ansible/collections ANSIBLE_CONFIG=$PWD/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH=$PWD/.ansible/collections ANSIBLE_CONFIG=$PWD/ansible.cfg NO_COLOR=1
 
 # Controller-side and target-side code have different oldest Pythons, and so two ruff configurations.
 target_side=(plugins/modules plugins/module_utils)
@@ -16,7 +16,8 @@ step format-targets ruff format --check --config ruff-modules.toml "${target_sid
 step format-controller ruff format --check "${controller_side[@]}"
 step mypy mypy --package ansible_collections.patchbay.netns.plugins
 step yamllint yamllint --strict .
-step ansible-lint ansible-lint
+# Left to itself it would prefer a copy of this collection that is installed in the home folder.
+step ansible-lint env ANSIBLE_HOME="$PWD/.ansible" ansible-lint
 step docs antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
 step changelog antsibull-changelog lint
 step archive tests/tools/archive.sh

@@ -56,17 +56,15 @@ def read(kernel: Kernel, netns: str | None) -> Table | None:
     """The table, or None when there is none, nor nf_tables at all. Raises KernelError."""
     try:
         sock = _open(kernel, netns)
-        found_chains = _of_table(sock, msg.chain(msg.GETCHAIN, []), "NFTA_CHAIN_TABLE")
+        (table,) = sock.ask(msg.table(msg.GETTABLE, TABLE))
+        found_chains = [found for found in sock.ask(msg.chain(msg.GETCHAIN, []), dump=True) if _is_ours(found)]
         chains = tuple(_text(found, "NFTA_CHAIN_NAME") for found in found_chains)
         strange = tuple(_text(found, "NFTA_CHAIN_NAME") for found in found_chains if _is_strange(found))
-        tables = _of_table(sock, msg.table(msg.GETTABLE, ""), "NFTA_TABLE_NAME")
-        if not tables:
-            return None
-        more = int(tables[0].get_attr("NFTA_TABLE_USE") or 0) > len(chains)
+        more = int(table.get_attr("NFTA_TABLE_USE") or 0) > len(chains)
         request = msg.rule(msg.GETRULE, [("table", TABLE)])
         rules = [_decoded(found) for found in sock.ask(request, dump=True) if found.get_attr("table") == TABLE]
     except Refusal as refusal:
-        if refusal.number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):  # no nf_tables, so no table
+        if refusal.number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):  # no table, or no nf_tables at all
             return None
         raise refusal.explain(f"list the nftables table {FAMILY} {TABLE}") from None
     order = list(CHAINS)
@@ -83,13 +81,8 @@ def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
         raise KernelError(f"could not open a netfilter socket: {error.strerror}.", errno=error.errno or 0) from None
 
 
-def _of_table(sock: NetlinkSocket, request: t.Any, attribute: str) -> list[t.Any]:
-    request["attrs"] = []  # a dump takes no name
-    return [
-        found
-        for found in sock.ask(request, dump=True)
-        if _text(found, attribute) == TABLE and found["nfgen_family"] == msg.INET
-    ]
+def _is_ours(chain: t.Any) -> bool:
+    return chain["nfgen_family"] == msg.INET and _text(chain, "NFTA_CHAIN_TABLE") == TABLE
 
 
 def _is_strange(message: t.Any) -> bool:

@@ -15,11 +15,11 @@ from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict
-from .._kernel import rtnl
+from .._kernel import rtnl, solicited
 from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
-from .link import Link, index_of
+from .link import Link, index_of, is_up
 from .route import TABLES, Route
 from .words import place
 
@@ -65,6 +65,9 @@ class PutAddress(Step):
         title = f"{item.interface} {'to' if self.after else 'from'} {item.device}{place(item.netns)}"
         if self.after:
             rtnl.add_address(sock, index, item.interface, item.broadcast, f"add {title}")
+            if isinstance(item.interface, ipaddress.IPv6Interface) and item.device != "lo" and is_up(sock, item.device):
+                with kernel.inside(item.netns):
+                    solicited.wait(item.interface.ip)
         else:
             rtnl.delete_address(sock, index, item.interface, f"remove {title}")
 

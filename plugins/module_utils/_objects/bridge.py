@@ -227,7 +227,7 @@ def _options(params: t.Mapping[str, t.Any]) -> BridgeOptions:
             f"forward_delay: {delay:g} seconds is too short with stp: true; the spanning tree needs {shortest:g} to {longest:g}."
         )
     if ageing is not None and not 0 <= ageing <= _LONGEST:
-        raise InvalidInput(f"ageing_time: {ageing:g} seconds is impossible; give 0 (forget at once) to {_LONGEST:g}.")
+        raise InvalidInput(f"ageing_time: {ageing:g} seconds is impossible; give 0 (forget at once) to {_LONGEST:.0f}.")
     # The kernel counts hundredths of a second.
     times: dict[str, t.Any] = {
         name: round(value, 2)

@@ -45,7 +45,8 @@ def namespace(text: str | None, option: str = "netns") -> str | None:
         return None
     if not text or text in (".", ".."):
         raise InvalidInput(
-            f"{option}: {text!r} is no name for a network namespace: give one such as red, or leave the option out for the current one."
+            f"{option}: {text!r} is no name for a network namespace: give one such as red"
+            f"{', or leave the option out for the current one' if option.endswith('netns') else ''}."
         )
     if "/" in text or "\0" in text:
         raise InvalidInput(
@@ -135,25 +136,30 @@ def host_interface(text: str, option: str) -> Interface:
 
 def network(text: str, option: str) -> Network:
     """A network in CIDR; a host address with a shorter prefix is refused. Raises InvalidInput."""
+    _zoneless(text, option)
     if "/" not in text:
-        parsed = address(text, option)
+        try:
+            parsed = ipaddress.ip_address(text)
+        except ValueError:
+            raise _no_network(text, option) from None
         raise InvalidInput(
             f"{option}: {text} has no prefix length: did you mean the one address {text}/{parsed.max_prefixlen}, or a network such as "
             f"{ipaddress.ip_network((parsed, 64 if parsed.version == 6 else 24), strict=False)}?"
         )
-    _zoneless(text, option)
     try:
         loose = ipaddress.ip_interface(text)
     except ValueError:
-        raise InvalidInput(
-            f"{option}: {text!r} is no network; write one such as 192.168.15.0/24 or fd00:15::/64."
-        ) from None
+        raise _no_network(text, option) from None
     if loose.ip != loose.network.network_address:
         raise InvalidInput(
             f"{option}: {text} is a host address, not a network: "
             f"did you mean the network {loose.network} or the one address {loose.ip}/{loose.max_prefixlen}?"
         )
     return loose.network
+
+
+def _no_network(text: str, option: str) -> InvalidInput:
+    return InvalidInput(f"{option}: {text!r} is no network; write one such as 192.168.15.0/24 or fd00:15::/64.")
 
 
 def mac(text: str | None, option: str) -> str | None:

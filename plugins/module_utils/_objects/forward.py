@@ -82,8 +82,7 @@ class Forward:
         holder = _holder(service)
         rules = forward_rules.build(service, self._completed(state)) if self.target else ()
         wanted = self._settings(state, service)
-        if self.present:
-            self._refuse_overlap(state, service)
+        self._refuse_overlap(state, nat.NatObject(self.netns, KIND, service.identity, tuple(rules)))
         return [  # what opens the machine comes after the rules that guard it, and goes before them
             *forwarding.release(state, self.netns, wanted, holder),
             *nat.put(state, self.netns, KIND, service.identity, rules),
@@ -110,16 +109,16 @@ class Forward:
             wanted.update(dict.fromkeys(names, "1"))
         return wanted
 
-    def _refuse_overlap(self, state: State, service: Service) -> None:
+    def _refuse_overlap(self, state: State, wanted: nat.NatObject) -> None:
+        ours = forward_rules.claims(wanted)
         for other in state.of(nat.NatObject):
-            if other.kind != KIND or other.identity == service.identity:
+            if other.kind != KIND or other.key == wanted.key:
                 continue
-            for theirs in forward_rules.services(other):
-                if service.overlaps(theirs):
-                    target = forward_rules.shown(other).get("to_address")
+            for part, theirs in forward_rules.claims(other).items():
+                if part in ours and ours[part].overlaps(theirs):
                     raise Conflict(
-                        f"{service} is forwarded already{place(self.netns)}: the forward of {theirs} to {target} takes in the "
-                        "same packets. Remove that one with state: absent, or choose another port, address or in_interface.",
+                        f"{ours[part]} is forwarded already{place(self.netns)}: the forward of {theirs} to "
+                        f"{forward_rules.shown(other).get('to_address')} takes in the same {_CLAIMED[part]}",
                         other=forward_rules.shown(other),
                     )
 
@@ -157,6 +156,13 @@ class Forward:
                 f"Set hairpin: true on {found.port} with the veth module if that is wanted."
             ]
         return []
+
+
+_CLAIMED = {
+    "in": "packets. Remove that one with state: absent, or choose another port, address or in_interface.",
+    "local": "connections of the machine itself. Set local: false for one of the two.",
+    "localhost": "connections to localhost. Set localhost: false for one of the two.",
+}
 
 
 def _holder(service: Service) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._kernel.nft_rules import Dnat, Drop, Masquerade, Ports, Rule
 from . import nat, ports
@@ -126,14 +126,23 @@ def _comment(service: Service, part: str) -> str:
     return nat.comment(KIND, service.identity, part)
 
 
-def services(found: nat.NatObject) -> list[Service]:
-    """What the rules of a forward take in, port by port where they are shifted."""
-    out = []
-    for rule in _parts(found, "in"):
-        if rule.family and rule.protocol and rule.ports:
-            address = rule.destination.network_address if rule.destination is not None else None
-            out.append(Service(rule.family, rule.protocol, rule.ports, address, rule.in_interface))
+def claims(found: nat.NatObject) -> dict[str, Service]:
+    """What the rules of a forward take in: packets that come ``in``, the machine's own, and those to localhost."""
+    out: dict[str, Service] = {}
+    for rule in found.readable:
+        part = nat.part(rule)
+        if part not in _CLAIMS or rule.chain != _CLAIMS[part] or not (rule.family and rule.protocol and rule.ports):
+            continue
+        address = rule.destination.network_address if rule.destination is not None and part != "localhost" else None
+        service = Service(rule.family, rule.protocol, rule.ports, address, rule.in_interface)
+        if part in out:  # a shifted range has one rule per port
+            low, high = min(out[part].ports.low, rule.ports.low), max(out[part].ports.high, rule.ports.high)
+            service = replace(service, ports=Ports(low, high))
+        out[part] = service
     return out
+
+
+_CLAIMS = {"in": "prerouting", "local": "output", "localhost": "output"}
 
 
 def _parts(found: nat.NatObject, name: str, chain: str = "prerouting") -> list[Rule]:

@@ -129,7 +129,8 @@ class IpRoute:
         where = place(self.wanted.netns)
         if hop.device is not None and hop.device not in devices:
             raise NotFound(
-                f"interface {hop.device} does not exist{where}. Present: {', '.join(sorted(devices)[:12])}.",
+                f"interface {hop.device} does not exist{where}. Present: {', '.join(sorted(devices)[:12])}. "
+                "Name one of these, or create it first.",
                 device=hop.device,
             )
         if hop.device is not None and not devices[hop.device].up:
@@ -219,7 +220,7 @@ def _hops(params: t.Mapping[str, t.Any]) -> tuple[NextHop, ...]:
         hops = tuple(_hop(record, f"nexthops[{number}].") for number, record in enumerate(params["nexthops"], 1))
         if not hops:
             raise InvalidInput("nexthops: the list is empty; name at least one next hop, or use gateway.")
-        checks.unique(((hop.gateway, hop.device) for hop in hops), "nexthops")
+        checks.unique((" through ".join(str(part) for part in (hop.gateway, hop.device) if part) for hop in hops), "nexthops")
         return hops
     hop = _hop(params, "")
     return () if hop.gateway is None and hop.device is None and not hop.onlink else (hop,)

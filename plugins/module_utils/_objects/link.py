@@ -160,11 +160,19 @@ def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
     return int(message["index"])
 
 
+def is_up(sock: NetlinkSocket, name: str) -> bool:
+    """Whether the interface is there and up."""
+    message = rtnl.get_link(sock, name=name)
+    return message is not None and bool(message["flags"] & rtnl.IFF_UP)
+
+
 def missing(kernel: Kernel, netns: str | None, name: str) -> NotFound:
     """The error for an interface that is not there."""
     there = [message.get_attr("IFLA_IFNAME") for message in rtnl.dump_links(kernel.rtnl(netns))]
     return NotFound(
-        f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}.", device=name
+        f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}. "
+        "Name one of these, or create it first.",
+        device=name,
     )
 
 

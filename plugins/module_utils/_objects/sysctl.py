@@ -84,7 +84,8 @@ def valid_name(name: str, option: str) -> str:
     odd = any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name)  # no file is called so
     if odd or len(parts) < 3 or parts[0] != "net" or any(part in ("", ".", "..") for part in parts):
         raise InvalidInput(
-            f"{option}: {ascii(name)[1:-1] if odd else name} is not a setting of a network namespace; only names under net. are, such as net.ipv4.ip_forward."
+            f"{option}: {ascii(name)[1:-1] if odd else name} is not a setting of a network namespace; "
+            "only names under net. are, such as net.ipv4.ip_forward."
         )
     return name
 

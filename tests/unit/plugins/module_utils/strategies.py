@@ -75,7 +75,8 @@ def host_interfaces(draw: t.Any) -> t.Any:
 
 
 macs = st.builds(
-    lambda rest: ":".join(f"{byte:02x}" for byte in (0x02, *rest)), st.lists(st.integers(0, 255), min_size=5, max_size=5)
+    lambda rest: ":".join(f"{byte:02x}" for byte in (0x02, *rest)),
+    st.lists(st.integers(0, 255), min_size=5, max_size=5),
 )
 mtus = st.sampled_from([68, 1280, 1400, 1500, 9000, 65535])
 
@@ -221,7 +222,9 @@ def veth_cases(draw: t.Any, *, state: str = "present") -> tuple[Veth, State]:
         items += draw(addresses_of(found.netns, found.name))
     for wanted in (wish.end, wish.peer):
         if wanted.bridge:
-            items.append(Link(wanted.netns, wanted.bridge, "bridge", "02:00:00:00:00:99", 1500, options=BridgeOptions()))
+            items.append(
+                Link(wanted.netns, wanted.bridge, "bridge", "02:00:00:00:00:99", 1500, options=BridgeOptions())
+            )
     return wish, State(items)
 
 
@@ -271,7 +274,7 @@ def bridge_cases(draw: t.Any, *, state: str = "present") -> tuple[Bridge, State]
             )
         )
         items += draw(addresses_of(wish.netns, "br0"))
-    elif wish.present:
+    if wish.present:
         items.append(Pristine(draw(options)))
     elsewhere = [None, "br1", "br0"] if there else [None, "br1"]
     items += [Port(wish.netns, name, draw(st.sampled_from(elsewhere))) for name in wish.ports]
@@ -329,7 +332,13 @@ def route_cases(draw: t.Any, *, state: str = "present") -> tuple[IpRoute, State]
     items: list[t.Any] = [
         *found,
         *(
-            Route(netns, ipaddress.ip_network(text), (NextHop(device=f"dev{number}"),), metric=_kernels(version), protocol=2)
+            Route(
+                netns,
+                ipaddress.ip_network(text),
+                (NextHop(device=f"dev{number}"),),
+                metric=_kernels(version),
+                protocol=2,
+            )
             for number, text in enumerate(connected)
         ),
     ]

@@ -74,7 +74,9 @@ class Wanted:
         return kernel.state
 
     def plan(self, state: State) -> list[Step]:
-        steps: list[Step] = [Switch((state.get(("lamp", name)),), ()) for name in self.gone if state.get(("lamp", name))]
+        steps: list[Step] = [
+            Switch((state.get(("lamp", name)),), ()) for name in self.gone if state.get(("lamp", name))
+        ]
         for lamp in self.lamps:
             now = None if lamp.name in self.gone else state.get(lamp.key)
             if now != lamp or lamp.name in self.gone:

@@ -17,7 +17,10 @@ from ansible_collections.patchbay.netns.plugins.module_utils._kernel import code
 
 PIP = f"{sys.executable} -m pip install 'pyroute2>=0.7.2'"
 HOSTS = {
-    "Debian 13": ('ID=debian\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n', "apt-get install python3-pyroute2"),
+    "Debian 13": (
+        'ID=debian\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
+        "apt-get install python3-pyroute2",
+    ),
     "Debian 11": ("ID=debian\nVERSION_CODENAME=bullseye\n", "its package here is too old"),
     "Ubuntu 22.04": ("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=jammy\n", "its package here is too old"),
     "Linux Mint": ('ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_CODENAME=xia\n', "apt-get install python3-pyroute2"),
@@ -61,7 +64,9 @@ def test_every_host_is_told_how_to_serve_this_interpreter(host: t.Any, text: str
 
 def test_a_missing_library_is_one_sentence_with_the_role_that_cures_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyroute2", None)
-    with pytest.raises(MissingLibrary, match=f"pyroute2 can't be imported by {sys.executable}.*The role patchbay.netns.host does this"):
+    with pytest.raises(
+        MissingLibrary, match=f"pyroute2 can't be imported by {sys.executable}.*The role patchbay.netns.host does this"
+    ):
         codec.codec.__wrapped__()
 
 
@@ -74,7 +79,9 @@ def imitation(version: str) -> dict[str, types.ModuleType]:
         module = modules[f"pyroute2.netlink.rtnl.{kind}"] = types.ModuleType(kind)
         setattr(module, kind, object())
     modules["pyroute2.netlink.nfnetlink"].nftsocket = modules["pyroute2.netlink.nfnetlink.nftsocket"]  # type: ignore[attr-defined]
-    vars(modules["pyroute2"]).update(__version__=version, __file__="/usr/lib/python3/dist-packages/pyroute2/__init__.py")
+    vars(modules["pyroute2"]).update(
+        __version__=version, __file__="/usr/lib/python3/dist-packages/pyroute2/__init__.py"
+    )
     return modules
 
 

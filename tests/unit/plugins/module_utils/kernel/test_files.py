@@ -62,7 +62,7 @@ def test_where_there_is_none_this_is_said(run_netns: Path) -> None:
 def test_row_38_a_leftover_file_is_no_namespace(run_netns: Path) -> None:
     run_netns.mkdir()
     (run_netns / "red").touch()
-    with pytest.raises(NotFound, match="is a leftover file, not a namespace.*Run the netns module with name: red"):
+    with pytest.raises(NotFound, match=r"is a leftover file, not a namespace.*Run the netns module with name: red"):
         namespaces.open_file("red")
 
 
@@ -91,9 +91,7 @@ def test_a_file_that_becomes_a_namespace_in_time_is_not_stale(run_netns: Path, m
 
 # ---- records of settings
 
-records = st.dictionaries(
-    st.text(min_size=1), st.builds(Record, st.text(), st.lists(st.text())), max_size=3
-)
+records = st.dictionaries(st.text(min_size=1), st.builds(Record, st.text(), st.lists(st.text())), max_size=3)
 
 
 @given(records)
@@ -195,5 +193,5 @@ def test_who_can_not_make_the_lock_is_told_to_become_root(monkeypatch: pytest.Mo
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.raises(KernelError, match="Permission denied. This needs root: set become: true"), rundir.locked():
+    with pytest.raises(KernelError, match=r"Permission denied. This needs root: set become: true"), rundir.locked():
         pass

@@ -104,7 +104,7 @@ def test_row_35_a_value_that_can_not_be_written_is_an_error_with_a_way_out(
     def refuse(path: str, mode: str = "r", **_options: object) -> object:
         if mode == "w":
             raise OSError(number, os.strerror(number))
-        return open(path)
+        return Path(path).open()
 
     monkeypatch.setattr(procsys, "open", refuse, raising=False)
     with pytest.raises(KernelError, match=f"could not set {FORWARD} to '1'.*{hint}"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import typing as t
+from dataclasses import replace
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State, Step
@@ -16,19 +17,24 @@ from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conf
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import rtnl
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import address
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address, PutAddress
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import Link, changed
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import NextHop, Route
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
 from hypothesis import given
 from hypothesis import strategies as st
+
+LINK = Link("red", "veth-red", "veth", "02:00:00:00:15:01", 1500, up=True)
 
 
 def at(text: str, **properties: t.Any) -> Address:
     return Address("red", "veth-red", ipaddress.ip_interface(text), **properties)
 
 
-def plan(state: State, *wanted: str, purge: bool = False, overlap: bool = True) -> list[Step]:
+def plan(
+    state: State, *wanted: str, changes: t.Sequence[Step] = (), purge: bool = False, overlap: bool = True
+) -> list[Step]:
     interfaces = [ipaddress.ip_interface(text) for text in wanted]
-    return address.plan(state, "red", "veth-red", interfaces, purge=purge, overlap=overlap)
+    return address.plan(state, LINK, changes, interfaces, purge=purge, overlap=overlap)
 
 
 def commands(steps: list[Step]) -> list[str]:
@@ -92,6 +98,35 @@ def test_removing_a_later_address_of_a_network_leaves_the_others_alone() -> None
     assert commands(plan(there, "192.168.15.1/24", "192.168.15.2/24", purge=True)) == [
         "ip -n red addr del 192.168.15.3/24 dev veth-red"
     ]
+
+
+# ---- what a link loses when it goes down
+
+DOWN = replace(LINK, up=False)
+BOTH = State([LINK, at("192.168.15.1/24"), at("fd00:15::1/64")])
+
+
+def going_down(state: State) -> list[Step]:
+    return changed(LINK, DOWN, address.dropped(state, LINK, DOWN))
+
+
+def test_row_28_a_link_that_goes_down_gets_its_ipv6_addresses_back() -> None:
+    steps = address.plan(BOTH, DOWN, going_down(BOTH), (), purge=False, overlap=False)
+    assert commands(steps) == ["ip -n red addr add fd00:15::1/64 nodad dev veth-red"]
+
+
+def test_a_link_that_goes_down_gets_an_address_once_that_is_asked_for_too() -> None:
+    wanted = [ipaddress.ip_interface("fd00:15::1/64")]
+    assert len(address.plan(BOTH, DOWN, going_down(BOTH), wanted, purge=False, overlap=False)) == 1
+
+
+def test_a_purged_address_stays_away_after_its_link_went_down() -> None:
+    steps = address.plan(BOTH, DOWN, going_down(BOTH), (), purge=True, overlap=False)
+    assert commands(steps) == ["ip -n red addr del 192.168.15.1/24 dev veth-red"]
+
+
+def test_a_link_that_stays_up_loses_nothing() -> None:
+    assert tuple(address.dropped(BOTH, LINK, replace(LINK, mtu=1400))) == ()
 
 
 # ---- overlap

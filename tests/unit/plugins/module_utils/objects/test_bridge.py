@@ -12,7 +12,13 @@ from dataclasses import replace
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State, Step
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import manner, project
-from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conflict, InvalidInput, NotFound, NotOurs, Unsupported
+from ansible_collections.patchbay.netns.plugins.module_utils._errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    NotOurs,
+    Unsupported,
+)
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.bridge import Bridge, Port, Pristine
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import BridgeOptions, Link
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.machine import Machine
@@ -117,7 +123,7 @@ def test_purge_takes_out_what_is_not_listed() -> None:
 
 
 def test_a_port_that_is_not_there_is_named() -> None:
-    with pytest.raises(NotFound, match="ports: interface p1 does not exist. Create it first"):
+    with pytest.raises(NotFound, match=r"ports: interface p1 does not exist. Create it first"):
         wish(ports=["p1"]).plan(THERE)
 
 
@@ -137,7 +143,7 @@ def test_an_interface_of_another_kind_is_never_touched(kind: str, state: str) ->
 
 
 def test_a_foreign_bridge_is_not_removed() -> None:
-    with pytest.raises(NotOurs, match="^bridge v-net-0 was not made by this collection"):
+    with pytest.raises(NotOurs, match=r"^bridge v-net-0 was not made by this collection"):
         wish(state="absent").plan(State([replace(NOW, ours=False)]))
 
 

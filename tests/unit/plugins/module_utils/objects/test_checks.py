@@ -99,7 +99,9 @@ def test_a_namespace_may_have_any_file_name(name: str) -> None:
     assert checks.namespace(name) == name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/run/netns/red", "a\0b", "x" * 256, "é" * 128, " red", "red\n"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "/run/netns/red", "a\0b", "x" * 256, "é" * 128, " red", "red\n"]
+)
 def test_a_namespace_name_that_is_no_file_name_is_refused(name: str) -> None:
     refused(checks.namespace, name)
 

@@ -27,7 +27,9 @@ from hypothesis import strategies as st
 
 ONE = Link("red", "veth-red", "veth", "02:00:00:00:15:01", 1500, peer=Peer(None, "veth-red-br"))
 OTHER = Link(None, "veth-red-br", "veth", "02:00:00:00:15:02", 1500, peer=Peer("red", "veth-red"))
-BRIDGE = Link(None, "v-net-0", "bridge", "02:00:00:00:15:05", 1500, options=BridgeOptions(False, 15.0, 300.0, False, True))
+BRIDGE = Link(
+    None, "v-net-0", "bridge", "02:00:00:00:15:05", 1500, options=BridgeOptions(False, 15.0, 300.0, False, True)
+)
 
 
 def change(**properties: t.Any) -> list[str]:

@@ -383,7 +383,9 @@ def test_what_is_built_is_shown(
         str(service.address) if service.address else None,
         service.in_interface,
     )
-    assert any(service.overlaps(theirs) for theirs in forward_rules.services(found))
+    claims = forward_rules.claims(found)
+    assert claims["in"] == service
+    assert ("local" in claims, "localhost" in claims) == (local, localhost)
 
 
 @given(service=services, other=services)

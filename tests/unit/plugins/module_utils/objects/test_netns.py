@@ -129,7 +129,7 @@ def test_a_foreign_namespace_is_brought_to_what_is_asked() -> None:
 
 
 def test_a_foreign_namespace_is_not_removed() -> None:
-    with pytest.raises(NotOurs, match="^namespace red was not made by this collection"):
+    with pytest.raises(NotOurs, match=r"^namespace red was not made by this collection"):
         wish(state="absent").plan(State([Namespace("red", ours=False)]))
 
 

@@ -66,7 +66,9 @@ def test_the_metric_is_the_kernels_own_unless_given(destination: str, metric: in
     assert wish(destination=destination, device="veth-red", metric=given_metric).wanted.metric == metric
 
 
-@pytest.mark.parametrize(("text", "number"), [("main", 254), ("local", 255), ("default", 253), ("100", 100), ("4294967295", 2**32 - 1)])
+@pytest.mark.parametrize(
+    ("text", "number"), [("main", 254), ("local", 255), ("default", 253), ("100", 100), ("4294967295", 2**32 - 1)]
+)
 def test_a_table_is_a_name_or_a_number(text: str, number: int) -> None:
     assert wish(device="veth-red", table=text).wanted.table == number
 
@@ -112,7 +114,9 @@ def test_of_two_networks_that_hold_a_gateway_the_narrower_one_rules() -> None:
 
 
 def test_a_gateway_outside_of_every_network_is_refused_with_the_networks() -> None:
-    with pytest.raises(InvalidInput, match=r"192\.168\.16\.5 is not on-link in namespace red.*are 192\.168\.15\.0/24 \(veth-red\)"):
+    with pytest.raises(
+        InvalidInput, match=r"192\.168\.16\.5 is not on-link in namespace red.*are 192\.168\.15\.0/24 \(veth-red\)"
+    ):
         wish(gateway="192.168.16.5").plan(STATE)
 
 
@@ -132,9 +136,10 @@ def test_a_network_behind_a_gateway_holds_no_gateway() -> None:
 
 
 def test_onlink_takes_the_users_word_for_it() -> None:
-    assert "via 10.1.1.1 dev veth-red onlink" in commands(
-        wish(gateway="10.1.1.1", device="veth-red", onlink=True).plan(STATE)
-    )[0]
+    assert (
+        "via 10.1.1.1 dev veth-red onlink"
+        in commands(wish(gateway="10.1.1.1", device="veth-red", onlink=True).plan(STATE))[0]
+    )
 
 
 def test_a_link_local_gateway_needs_only_its_device() -> None:
@@ -142,7 +147,10 @@ def test_a_link_local_gateway_needs_only_its_device() -> None:
 
 
 def test_a_device_that_is_missing_is_named_with_those_that_are_there() -> None:
-    with pytest.raises(NotFound, match="interface veth does not exist in namespace red. Present: lo, veth-off, veth-red"):
+    with pytest.raises(
+        NotFound,
+        match=r"interface veth does not exist in namespace red\. Present: lo, veth-off, veth-red\. Name one of these",
+    ):
         wish(device="veth").plan(STATE)
 
 
@@ -210,13 +218,17 @@ def test_a_route_is_removed_without_naming_its_gateway() -> None:
     ]
 
 
-@pytest.mark.parametrize("other", [{"gateway": "192.168.15.6"}, {"mtu": 1400}, {"type": "blackhole"}, {"source": "10.0.0.1"}])
+@pytest.mark.parametrize(
+    "other", [{"gateway": "192.168.15.6"}, {"mtu": 1400}, {"type": "blackhole"}, {"source": "10.0.0.1"}]
+)
 def test_a_route_with_another_property_than_given_is_not_the_one(other: dict[str, t.Any]) -> None:
     assert wish(state="absent", **other).plan(State([*STATE, via("192.168.15.5")])) == []
 
 
 def test_a_foreign_route_is_not_removed() -> None:
-    with pytest.raises(NotOurs, match="^the route 10.9.0.0/16 via 192.168.15.5 dev veth-red in namespace red was not made"):
+    with pytest.raises(
+        NotOurs, match=r"^the route 10\.9\.0\.0/16 via 192\.168\.15\.5 dev veth-red in namespace red was not made"
+    ):
         wish(state="absent").plan(State([*STATE, via("192.168.15.5", protocol=4)]))
 
 

@@ -195,7 +195,7 @@ def test_an_interface_of_another_kind_is_never_replaced(kind: str, end: Link) ->
 
 
 def test_a_bridge_that_is_missing_is_named() -> None:
-    with pytest.raises(NotFound, match="bridge br9 does not exist. Create it first"):
+    with pytest.raises(NotFound, match=r"bridge br9 does not exist\. Create it first"):
         wish({"bridge": "br9"}).plan(CABLE)
 
 
@@ -218,7 +218,7 @@ def test_one_command_removes_both_ends() -> None:
 
 
 def test_a_foreign_cable_is_not_removed() -> None:
-    with pytest.raises(NotOurs, match="^veth veth-red in namespace red was not made by this collection"):
+    with pytest.raises(NotOurs, match=r"^veth veth-red in namespace red was not made by this collection"):
         wish(state="absent").plan(State([replace(ONE, ours=False), OTHER]))
 
 

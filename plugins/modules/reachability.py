@@ -189,6 +189,8 @@ reached:
   sample: 1
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import PatchbayError
 from ansible_collections.patchbay.netns.plugins.module_utils._paths import reachability
@@ -217,7 +219,7 @@ def main() -> None:
         results = reachability.run(reachability.parse(module.params["probes"]))
     except PatchbayError as error:
         module.fail_json(msg=str(error), code=error.code, details=error.details)
-    answer = {
+    answer: dict[str, t.Any] = {
         "changed": False,
         "results": [result.view() for result in results],
         "table": reachability.table(results),

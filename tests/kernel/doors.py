@@ -9,6 +9,7 @@ Where Ansible is not installed, a stand-in fills in defaults, so that the doors 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import time
@@ -89,20 +90,9 @@ def run(module: str, params: Mapping[str, Any], *, check: bool = False) -> Resul
             raise _Exit({"failed": True, **answer})
 
     place_before, files_before = here(), _descriptors()
-    patches = [
-        mock.patch.object(place, "AnsibleModule", Module) for place in (door, common) if hasattr(place, "AnsibleModule")
-    ]
     try:
-        for patch in patches:
-            patch.start()
-        door.main()
-    except _Exit as end:
-        answer = end.answer
-    else:
-        raise AssertionError(f"{module} ended without an answer")
+        answer = _answer(door, [place for place in (door, common) if hasattr(place, "AnsibleModule")], Module)
     finally:
-        for patch in patches:
-            patch.stop()
         assert here() == place_before, f"{module} left the process in another namespace"
         _await_descriptors(files_before, module)
     if answer.get("failed"):
@@ -116,6 +106,17 @@ def run(module: str, params: Mapping[str, Any], *, check: bool = False) -> Resul
         [*answers, *answer.get("warnings", [])],
         answer,
     )
+
+
+def _answer(door: types.ModuleType, places: list[types.ModuleType], stand_in: type) -> dict[str, Any]:
+    with contextlib.ExitStack() as patches:
+        for place in places:
+            patches.enter_context(mock.patch.object(place, "AnsibleModule", stand_in))
+        try:
+            door.main()
+        except _Exit as end:
+            return end.answer
+    raise AssertionError(f"{door.__name__} ended without an answer")
 
 
 def _descriptors() -> int:

@@ -31,9 +31,6 @@ filters = pytest.mark.parametrize("filtered", [False, True], ids=["routed", "br_
 @pytest.fixture
 def lab(box: Box) -> Box:
     """EXT, HOST, red and blue; EXT knows no way into the lab but through HOST's own address."""
-    box.sysctl(
-        "net.ipv6.conf.default.accept_dad", "0"
-    )  # HOST asks for neighbours from its link-local address: no waiting for it
     box.outside()
     box.red_and_blue()
     return box

@@ -201,8 +201,7 @@ def test_empty_names_mean_where_the_module_runs(wire: Box) -> None:
 
 
 def test_link_local_addresses_with_their_interface(wire: Box) -> None:
-    ready = lambda: "tentative" not in wire.ip("-n two -6 addr show dev cable")  # noqa: E731
-    wire.until(ready)
+    wire.until(lambda: "tentative" not in wire.ip("-n two -6 addr show dev cable"))
     address = next(entry["local"] for entry in wire.link("cable", "two")["addr_info"] if entry["scope"] == "link")
     wire.until(lambda: "tentative" not in wire.ip("-n one -6 addr show dev cable"))
     assert outcome(wire, **{"from": "one", "to": f"{address}%cable"})["outcome"] == "reached"
@@ -266,7 +265,7 @@ def test_check_mode_sends_the_same_packets(wire: Box) -> None:
 
 def test_many_probes_are_sent_at_once_and_leave_nothing(wire: Box) -> None:
     before = wire.snapshot("one"), wire.snapshot("two"), threading.active_count()
-    silent = [{"from": "one", "to": "10.0.0.9", "timeout": 0.5, "expect": "unreachable"} for _ in range(40)]
+    silent = [{"from": "one", "to": "10.0.0.9", "timeout": 0.5, "expect": "unreachable"} for _probe in range(40)]
     loud = [
         {"from": "two", "to": "10.0.0.1", "protocol": "udp", "port": 5000 + n, "listener": "one"} for n in range(40)
     ]

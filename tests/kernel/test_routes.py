@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 from typing import Any
 
@@ -96,12 +97,19 @@ def test_another_gateway_takes_over(lab: Box, version: int) -> None:
     assert len(found(lab, version, FAR_NET[version])) == 1
 
 
+def listens(box: Box, monitor: subprocess.Popen) -> bool:
+    """Whether ip(8) reports a change that is made for it to see."""
+    box.ip("-n red route replace blackhole 10.255.255.254")
+    return bool(select.select([monitor.stdout], [], [], 0.1)[0])
+
+
 @BOTH
 def test_there_is_no_moment_without_the_route(lab: Box, version: int) -> None:
     """The kernel reports no removal, and a lookup never fails, while the gateway changes to and fro."""
     lab.run("ip_route_ns", netns="red", destination=FAR_NET[version], gateway=gateway(version, 5))
     monitor = world.inside("red", subprocess.Popen, ["ip", "-o", "monitor", "route"], stdout=subprocess.PIPE, text=True)
     try:
+        lab.until(lambda: listens(lab, monitor))
         for number in (6, 5) * 10:
             lab.run("ip_route_ns", netns="red", destination=FAR_NET[version], gateway=gateway(version, number))
             assert lab.ping("red", FAR[version])

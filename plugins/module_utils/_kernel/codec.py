@@ -26,6 +26,7 @@ class Codec(t.NamedTuple):
     link: t.Any
     address: t.Any
     route: t.Any
+    neighbour: t.Any
     namespace_id: t.Any
     nft: t.Any
     """The module ``pyroute2.netlink.nfnetlink.nftsocket``: nft_table_msg, nft_chain_msg, nft_rule_msg."""
@@ -71,6 +72,7 @@ def codec() -> Codec:
         from pyroute2.netlink.nfnetlink import nftsocket
         from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
         from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+        from pyroute2.netlink.rtnl.ndmsg import ndmsg
         from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
         from pyroute2.netlink.rtnl.rtmsg import rtmsg
     except ImportError as error:
@@ -84,4 +86,4 @@ def codec() -> Codec:
             f"the Python library pyroute2 is too old for this collection: {'.'.join(map(str, MINIMUM))} is needed, "
             f"found {version} in {pyroute2.__file__}: {_package()}. The role patchbay.netns.host does this."
         )
-    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, nsidmsg, nftsocket)
+    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg, nftsocket)

@@ -12,6 +12,7 @@ import socket
 import typing as t
 
 from . import netlink
+from .codec import codec
 from .netlink import NetlinkSocket, Refusal
 
 _GETNEIGH = 30  # linux/rtnetlink.h
@@ -19,9 +20,7 @@ _PF_BRIDGE = 7
 
 
 def _dump(sock: NetlinkSocket, family: int) -> list[t.Any]:
-    from pyroute2.netlink.rtnl.ndmsg import ndmsg  # late, as all of pyroute2
-
-    message = ndmsg()
+    message = codec().neighbour()
     message["header"]["type"] = _GETNEIGH
     message["header"]["flags"] = netlink.REQUEST
     message["family"] = family

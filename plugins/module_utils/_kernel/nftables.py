@@ -11,9 +11,7 @@ The table and its chains exist only as long as there are rules in them. No other
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import socket
 import typing as t
 from dataclasses import dataclass
 
@@ -186,16 +184,7 @@ class Batch:
 def _transmit(sock: NetlinkSocket, messages: list[t.Any], *, commit: bool) -> None:
     messages[-1]["header"]["flags"] |= ACK
     end = [msg.batch_mark(msg.BATCH_END)] if commit else []
-    _make_room(sock, len(messages))
     sock.send_batch([msg.batch_mark(msg.BATCH_BEGIN), *messages, *end], acknowledged=1)
-
-
-def _make_room(sock: NetlinkSocket, count: int) -> None:
-    """A batch is one datagram: let the socket take it, as nft does."""
-    size = count * 1024
-    if size > 100_000:
-        with contextlib.suppress(OSError):
-            sock._socket.setsockopt(socket.SOL_SOCKET, getattr(socket, "SO_SNDBUFFORCE", 32), size)
 
 
 def _lacking(kernel: Kernel, netns: str | None, rule: Rule | None, words: str) -> Unsupported:

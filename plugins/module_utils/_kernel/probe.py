@@ -349,8 +349,7 @@ class Listeners:
             for key, _events in self._selector.select():
                 if key.fd == self._end:
                     return
-                sock = key.fileobj
-                assert isinstance(sock, socket.socket)
+                sock = t.cast(socket.socket, key.fileobj)
                 with contextlib.suppress(OSError):  # the client has gone
                     (_accept if sock.type & socket.SOCK_STREAM == socket.SOCK_STREAM else _reply)(sock, key.data)
 

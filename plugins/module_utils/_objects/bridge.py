@@ -16,7 +16,7 @@ from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict, InvalidInput, KernelError, NotFound, NotOurs, Unsupported
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
-from . import address, checks, link, machine, route, words
+from . import address, checks, link, machine, route, sysctl, words
 from .checks import Interface
 from .link import BridgeDevice, BridgeOptions, Link
 from .words import place
@@ -163,6 +163,8 @@ class Bridge:
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=options)
             steps.append(BridgeDevice((), (now,)))
+            if any(interface.version == 6 for interface in self.addresses):
+                steps.append(sysctl.without_duplicate_detection(self.netns, self.device))
         able = pristine.options if pristine else BridgeOptions()
         options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
         wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)

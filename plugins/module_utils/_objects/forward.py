@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .._engine.model import Item, State, Step
 from .._errors import Conflict, NotFound
 from .._kernel.kernel import Kernel
-from . import forward_params, forward_rules, forwarding, nat, way
+from . import forward_params, forward_rules, forwarding, nat, sysctl, way
 from .forward_rules import KIND, Service, Target
 from .words import place
 
@@ -62,7 +62,7 @@ class Forward:
     def _localnet(self, state: State) -> list[str]:
         """The setting that lets 127.0.0.0/8 leave towards the target."""
         device = self._way(state).device
-        return [forwarding.device_setting(4, device, "route_localnet")] if device else []
+        return [sysctl.of_device(4, device, "route_localnet")] if device else []
 
     def _way(self, state: State) -> way.Way:
         assert self.target is not None

@@ -33,11 +33,6 @@ class Advertised:
         return ("advertised", self.netns, self.device)
 
 
-def device_setting(version: int, device: str, name: str) -> str:
-    """The name of a device's setting; a dot in the device's name is written as a slash (sysctl(8))."""
-    return f"net.ipv{version}.conf.{device.replace('.', '/')}.{name}"
-
-
 def observe(
     kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder: str, more: t.Iterable[str] = ()
 ) -> list[Item]:
@@ -59,7 +54,7 @@ def observe(
 
 
 def _accept_ra(device: str) -> str:
-    return device_setting(6, device, "accept_ra")
+    return sysctl.of_device(6, device, "accept_ra")
 
 
 def needed(state: State, netns: str | None, version: int, holder: str) -> dict[str, str]:

@@ -220,7 +220,9 @@ def _hops(params: t.Mapping[str, t.Any]) -> tuple[NextHop, ...]:
         hops = tuple(_hop(record, f"nexthops[{number}].") for number, record in enumerate(params["nexthops"], 1))
         if not hops:
             raise InvalidInput("nexthops: the list is empty; name at least one next hop, or use gateway.")
-        checks.unique((" through ".join(str(part) for part in (hop.gateway, hop.device) if part) for hop in hops), "nexthops")
+        checks.unique(
+            (" through ".join(str(part) for part in (hop.gateway, hop.device) if part) for hop in hops), "nexthops"
+        )
         return hops
     hop = _hop(params, "")
     return () if hop.gateway is None and hop.device is None and not hop.onlink else (hop,)

@@ -58,6 +58,9 @@ class SetSysctl(Step):
         with kernel.inside(wanted.netns):
             procsys.write(wanted.name, wanted.value)
 
+    def undo(self) -> list[Step]:
+        return super().undo() if self.before else []  # the setting of something new goes with it
+
     def commands(self) -> list[str]:
         (wanted,) = self.after
         return [f"{prefix(wanted.netns)}sysctl -w {quote(wanted.name)}={quote(wanted.value)}"]
@@ -110,6 +113,16 @@ def change(state: State, netns: str | None, name: str, value: str) -> list[Step]
         )
     value = procsys.fold(value)
     return [] if now.value == value else [SetSysctl((now,), (Sysctl(netns, name, value),))]
+
+
+def of_device(version: int, device: str, name: str) -> str:
+    """The name of a device's setting; a dot in the device's name is written as a slash (sysctl(8))."""
+    return f"net.ipv{version}.conf.{device.replace('.', '/')}.{name}"
+
+
+def without_duplicate_detection(netns: str | None, device: str) -> Step:
+    """Lets a new device use its own link-local address at once: until then it can't ask for its neighbours."""
+    return SetSysctl((), (Sysctl(netns, of_device(6, device, "accept_dad"), "0"),))
 
 
 def hold(state: State, netns: str | None, name: str, value: str, holder: str) -> list[Step]:

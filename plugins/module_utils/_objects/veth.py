@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from .._engine.model import Item, State, Step
 from .._errors import Conflict, InvalidInput, NotFound, NotOurs
 from .._kernel.kernel import Kernel
-from . import address, checks, link, machine, route
+from . import address, checks, link, machine, route, sysctl
 from .checks import Interface
 from .link import Link, Peer, VethPair
 from .words import place
@@ -151,8 +151,11 @@ class Veth:
         bare = [_bare(state, self.end, self.peer.peer), _bare(state, self.peer, self.end.peer)]
         for step in removals:
             state = step.project(state)
-        made = VethPair((), tuple(bare))
-        return [*removals, made, *self._plan_end(state, self.end, bare[0]), *self._plan_end(state, self.peer, bare[1])]
+        made: list[Step] = [VethPair((), tuple(bare))]
+        for end in (self.end, self.peer):
+            if any(interface.version == 6 for interface in end.addresses):
+                made.append(sysctl.without_duplicate_detection(end.netns, end.name))
+        return [*removals, *made, *self._plan_end(state, self.end, bare[0]), *self._plan_end(state, self.peer, bare[1])]
 
     def _plan_end(self, state: State, end: End, now: Link) -> list[Step]:
         wanted = replace(link.with_defaults(now, mac=end.mac, mtu=end.mtu, hairpin=end.hairpin), up=end.up)

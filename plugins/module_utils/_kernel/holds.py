@@ -42,6 +42,8 @@ def write(identity: str, records: t.Mapping[str, Record]) -> None:
     if not records:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+        with contextlib.suppress(OSError):  # other namespaces have records
+            os.rmdir(os.path.dirname(path))
         return
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     with open(f"{path}.new", "w", encoding="utf-8") as file:

@@ -19,7 +19,7 @@ from .._engine.model import Key, Step
 from .._errors import KernelError, NotFound
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
-from .._kernel.netlink import NETLINK_ROUTE, NetlinkSocket
+from .._kernel.netlink import NetlinkSocket
 from . import words
 from .words import place
 
@@ -364,36 +364,6 @@ def _option_attributes(before: BridgeOptions | None, after: BridgeOptions | None
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:
     """The step from one state of a link to another, if any; ``lost`` is what the kernel drops with it."""
     return [] if now == wanted else [ChangeLink((now,), (wanted,), lost)]
-
-
-def down_to_nothing(kernel: Kernel, netns: str) -> None:
-    """Remove the cables that end in a namespace before it goes, so that their names are free when this returns."""
-    sock = kernel.rtnl(netns)
-    ends = [
-        m
-        for m in rtnl.dump_links(sock)
-        if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"
-    ]
-    for message in ends:
-        if message.get_attr("IFLA_GROUP") != GROUP:
-            rtnl.change_link(
-                sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal"
-            )
-    if ends:
-        rtnl.delete_group(sock, GROUP)
-
-
-def lo_message(*, up: bool | None = None, alias: str | None = None) -> tuple[bool, str | None]:
-    """Change lo of the namespace that the calling thread is in; returns whether it is up, and its alias."""
-    sock = NetlinkSocket(NETLINK_ROUTE)
-    try:
-        if up is not None or alias is not None:
-            attributes = [] if alias is None else [["IFLA_IFALIAS", alias]]
-            rtnl.change_link(sock, "lo", attributes, "change lo", up=up)
-        message = rtnl.get_link(sock, name="lo")
-        return bool(message["flags"] & rtnl.IFF_UP), message.get_attr("IFLA_IFALIAS")
-    finally:
-        sock.close()
 
 
 def with_defaults(link: Link, **wanted: t.Any) -> Link:

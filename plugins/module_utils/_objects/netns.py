@@ -14,10 +14,10 @@ from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import InUse, InvalidInput, NotOurs
-from .._kernel import namespaces, procsys, resolver
+from .._kernel import loopback, namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
 from . import checks, sysctl, words
-from .link import down_to_nothing, lo_message
+from .link import GROUP
 
 MARK = "patchbay.netns"
 """The alias of lo in every namespace that we made: it is there before the name is, and goes with the namespace."""
@@ -90,10 +90,10 @@ class NameNamespace(Step):
     def apply(self, kernel: Kernel) -> None:
         name = (self.after or self.before)[0].name
         if self.after and self.after[0].live:
-            namespaces.create(name, lambda: lo_message(alias=MARK))
+            namespaces.create(name, lambda: loopback.change(alias=MARK))
             return
         if self.before[0].live:
-            down_to_nothing(kernel, name)
+            _unplug(kernel, name)
         kernel.forget(name)
         namespaces.remove(name)
         if self.after:
@@ -114,7 +114,7 @@ class SetLoopback(Step):
     def apply(self, kernel: Kernel) -> None:
         (wanted,) = self.after
         with kernel.inside(wanted.netns):
-            lo_message(up=wanted.up)
+            loopback.change(up=wanted.up)
 
     def commands(self) -> list[str]:
         (wanted,) = self.after
@@ -198,7 +198,7 @@ class Netns:
             items += [Namespace(self.netns, live=False, ours=False)] if stale else []
             return State([*items, *(self._fresh_settings() if self.present else ())])
         with kernel.inside(self.netns):
-            up, alias = lo_message()
+            up, alias = loopback.read()
         items += [Namespace(self.netns, ours=alias == MARK), Loopback(self.netns, up)]
         if not self.present:
             items.append(Occupants(self.netns, tuple(namespaces.processes(kernel.file(self.netns)))))
@@ -227,9 +227,9 @@ class Netns:
             settings = {**quiet, **settings}
         for name, value in settings.items():
             steps += sysctl.change(state, self.netns, name, value)
-        loopback = state.get(("loopback", self.netns)) or Loopback(self.netns, up=False)
-        if loopback.up != self.loopback:
-            steps.append(SetLoopback((loopback,), (Loopback(self.netns, self.loopback),)))
+        lo = state.get(("loopback", self.netns)) or Loopback(self.netns, up=False)
+        if lo.up != self.loopback:
+            steps.append(SetLoopback((lo,), (Loopback(self.netns, self.loopback),)))
         return steps + self._plan_resolver(state, self.nameservers)
 
     def _plan_resolver(self, state: State, wanted: tuple[str, ...] | None) -> list[Step]:
@@ -279,11 +279,11 @@ class Netns:
             return {}
         if not now.live:
             return {"name": self.netns, "stale": True}
-        loopback: Loopback | None = state.get(("loopback", self.netns))
+        lo: Loopback | None = state.get(("loopback", self.netns))
         found: Resolver | None = state.get(("resolver", self.netns))
         return {
             "name": self.netns,
-            "loopback": bool(loopback and loopback.up),
+            "loopback": bool(lo and lo.up),
             "sysctls": sysctl.shown(state, self.netns, dict(self.sysctls)),
             "nameservers": found.nameservers if found else [],
             "ours": now.ours,
@@ -299,3 +299,20 @@ def _setting(name: str, value: t.Any) -> str:
     if value is None or isinstance(value, (dict, list)):
         raise InvalidInput(f"sysctls: {name} needs one value, a number or a text, such as {name}: 1.")
     return procsys.fold(value)
+
+
+def _unplug(kernel: Kernel, netns: str) -> None:
+    """Remove the cables that end in a namespace before it goes, so that their names are free when this returns."""
+    sock = kernel.rtnl(netns)
+    ends = [
+        m
+        for m in rtnl.dump_links(sock)
+        if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"
+    ]
+    for message in ends:
+        if message.get_attr("IFLA_GROUP") != GROUP:
+            rtnl.change_link(
+                sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal"
+            )
+    if ends:
+        rtnl.delete_group(sock, GROUP)

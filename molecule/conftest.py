@@ -18,6 +18,7 @@ from testinfra.host import Host
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "shared"))
 import machines
+from probing import Probe
 
 
 def _platforms(group: str) -> list[dict[str, Any]]:
@@ -30,6 +31,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.hosts = ",".join(f"podman://{platform['name']}" for platform in _platforms("machines"))
     config.option.connection = None
     config.option.ansible_inventory = None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test file that names one machine in ONLY_ON runs there alone."""
+    elsewhere = [
+        item
+        for item in items
+        if (only := getattr(item.module, "ONLY_ON", None)) and f"[podman://{only}" not in item.name
+    ]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+
+
+@pytest.fixture
+def probe(host: Host) -> Probe:
+    """Packets sent and received on the machine by a script that does not use our code."""
+    return Probe(host)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
@@ -14,22 +13,7 @@ from testinfra.host import Host
 
 HOST = "192.168.1.2"
 OUTSIDE = "192.168.1.50"
-BRIDGE, RED, BLUE, GREEN = (f"192.168.15.{number}" for number in (5, 1, 2, 3))
-HOST6, OUTSIDE6 = "2001:db8:1::2", "2001:db8:1::50"
-BRIDGE6, RED6, BLUE6, GREEN6 = (f"fd00:15::{number}" for number in (5, 1, 2, 3))
-
-
-@pytest.fixture
-def probe(host: Host) -> Probe:
-    return Probe(host)
-
-
-@pytest.fixture
-def dual(host: Host, suite: str) -> Probe:
-    """For tests of what only the machine with the bigger lab has."""
-    if suite != "trixie":
-        pytest.skip("this machine has the tutorial's own lab")
-    return Probe(host)
+BRIDGE, RED, BLUE = (f"192.168.15.{number}" for number in (5, 1, 2))
 
 
 def test_pyroute2_comes_from_the_distribution_where_it_can(host: Host, suite: str) -> None:
@@ -40,6 +24,11 @@ def test_pyroute2_comes_from_the_distribution_where_it_can(host: Host, suite: st
 def test_no_tool_was_needed(host: Host, suite: str) -> None:
     present = [tool for tool in ("ip", "nft", "iptables", "ping") if host.exists(tool)]
     assert suite != "trixie" or present == []
+
+
+def has(probe: Probe, netns: str, prefix: str) -> bool:
+    """Whether a namespace has an IPv6 address that begins so."""
+    return any(address.startswith(prefix) for address in probe.run("addresses6", netns=netns))
 
 
 # Who reaches whom
@@ -144,16 +133,6 @@ def test_pitfall_11_forwarding_is_on(probe: Probe) -> None:
     assert probe.run("sysctl", "net.ipv4.ip_forward") == "1"
 
 
-def test_pitfall_17_no_rule_is_there_twice(host: Host, suite: str) -> None:
-    if suite != "bookworm":
-        pytest.skip("only this machine has nft")
-    table = json.loads(host.check_output("nft --json list table inet patchbay"))["nftables"]
-    rules = [item["rule"] for item in table if "rule" in item]
-    bodies = [json.dumps([rule["chain"], rule["expr"]], sort_keys=True) for rule in rules]
-    assert rules
-    assert len(set(bodies)) == len(bodies)
-
-
 @pytest.mark.parametrize("link", ["v-net-0", "veth-red-br", "veth-blue-br"])
 def test_pitfalls_22_23_macs_are_set_and_not_left_to_chance(host: Host, link: str) -> None:
     assert host.file(f"/sys/class/net/{link}/addr_assign_type").content_string.strip() == "3"
@@ -167,10 +146,11 @@ def test_pitfall_26_loopback_is_up(probe: Probe, netns: str) -> None:
 def test_pitfall_33_router_advertisements_are_not_heard(probe: Probe) -> None:
     probe.run("advertise", "v-net-0", "2001:db8:3333::")
     probe.run("advertise", "uplink", "2001:db8:4444::")
-    time.sleep(0.5)
-    heard = {netns: probe.run("addresses6", netns=netns) for netns in ("red", "blue", "outside")}
-    assert any(address.startswith("2001:db8:4444:") for address in heard["outside"])
-    assert not any(address.startswith("2001:db8:3333:") for address in heard["red"] + heard["blue"])
+    deadline = time.monotonic() + 10
+    while not has(probe, "outside", "2001:db8:4444:"):  # who listens has heard it, and so the lab has had its chance
+        assert time.monotonic() < deadline, "the advertisement never came"
+    assert not has(probe, "red", "2001:db8:3333:")
+    assert not has(probe, "blue", "2001:db8:3333:")
 
 
 def test_pitfall_38_the_stale_file_became_a_namespace(probe: Probe) -> None:
@@ -182,57 +162,3 @@ def test_pitfall_38_the_stale_file_became_a_namespace(probe: Probe) -> None:
 def test_pitfall_39_another_mount_namespace_sees_them(host: Host) -> None:
     look = "nsenter --target $(cat /root/bystander.pid) --mount stat --file-system --format=%T /run/netns/red /run/netns/blue"
     assert host.check_output(look) == "nsfs\nnsfs"
-
-
-def test_iproute2_sees_them(host: Host, suite: str) -> None:
-    if suite != "bookworm":
-        pytest.skip("only this machine has ip")
-    assert {line.split()[0] for line in host.check_output("ip netns").splitlines()} == {"outside", "red", "blue"}
-
-
-# The bigger lab: IPv6, a third namespace, UDP
-
-
-def test_three_namespaces_are_a_longer_list(dual: Probe) -> None:
-    assert [dual.ping(address, netns="green") for address in (RED, BLUE, BRIDGE, "8.8.8.8")] == ["reached"] * 4
-    assert dual.run("sysctl", "net.ipv4.ip_default_ttl", netns="green") == "61"
-
-
-def test_nameservers_are_the_namespaces_own(dual: Probe) -> None:
-    assert dual.host.file("/etc/netns/blue/resolv.conf").content_string.endswith("\nnameserver 192.168.1.50\n")
-    assert not dual.host.file("/etc/netns/red").exists
-
-
-def test_ipv6_reaches_everybody(dual: Probe) -> None:
-    assert [dual.ping(address, netns="red") for address in (BLUE6, GREEN6, BRIDGE6, OUTSIDE6)] == ["reached"] * 4
-    assert dual.ping("2001:4860:4860::8888", netns="red") == "reached"
-
-
-def test_ipv6_outside_sees_the_gateway(dual: Probe) -> None:
-    with dual.server(8000, netns="outside") as token:
-        answer = dual.ask("2001:4860:4860::8888", 8000, netns="red")
-    assert answer == {"outcome": "reached", "who": token, "caller": HOST6}
-
-
-def test_ipv6_forward_and_hairpin(dual: Probe) -> None:
-    with dual.server(80, netns="blue") as token:
-        callers = {netns: dual.ask(HOST6, 80, netns=netns) for netns in ("outside", "red", "blue", "")}
-    assert {answer.get("who") for answer in callers.values()} == {token}
-    assert callers["outside"]["caller"] == OUTSIDE6
-    assert callers["red"]["caller"] == callers["blue"]["caller"] == BRIDGE6
-
-
-def test_ipv6_traffic_inside_the_lab_keeps_its_source(dual: Probe) -> None:
-    with dual.server(8000, netns="blue") as token:
-        answer = dual.ask(BLUE6, 8000, netns="red")
-    assert answer == {"outcome": "reached", "who": token, "caller": RED6}
-
-
-def test_udp_is_forwarded_to_another_port(dual: Probe) -> None:
-    with dual.server(53, netns="green", udp=True) as token:
-        assert dual.ask(HOST, 5300, netns="outside", udp=True) == {
-            "outcome": "reached",
-            "who": token,
-            "caller": OUTSIDE,
-        }
-        assert dual.ask(HOST, 5300, netns="outside") == {"outcome": "refused"}

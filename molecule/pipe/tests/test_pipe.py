@@ -5,16 +5,9 @@
 
 from __future__ import annotations
 
-import pytest
 from probing import Probe
-from testinfra.host import Host
 
 RED, BLUE = "192.168.15.1", "192.168.15.2"
-
-
-@pytest.fixture
-def probe(host: Host) -> Probe:
-    return Probe(host)
 
 
 def test_the_ends_reach_each_other(probe: Probe) -> None:

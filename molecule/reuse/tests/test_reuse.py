@@ -16,11 +16,6 @@ Snapshot = dict[str, Any]
 HOST, OUTSIDE, WEB = "192.168.1.2", "192.168.1.50", "10.20.0.2"
 
 
-@pytest.fixture
-def probe(host: Host) -> Probe:
-    return Probe(host)
-
-
 @pytest.fixture(scope="module")
 def before(host: Host) -> Snapshot:
     snapshot: Snapshot = json.loads(host.file("/root/before.json").content_string)

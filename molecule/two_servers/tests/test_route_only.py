@@ -7,16 +7,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from probing import Probe
 from testinfra.host import Host
 
 LAN, GATEWAY, BRIDGE = "192.168.1.50", "192.168.1.2", "192.168.15.5"
-
-
-@pytest.fixture
-def probe(host: Host) -> Probe:
-    return Probe(host)
 
 
 def echo_requests_seen(host: Host, netns: str) -> int:

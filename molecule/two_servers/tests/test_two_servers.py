@@ -14,11 +14,6 @@ from testinfra.host import Host
 BRIDGE, ONE, TWO = "172.20.0.10", "172.20.0.11", "172.20.0.12"
 
 
-@pytest.fixture
-def probe(host: Host) -> Probe:
-    return Probe(host)
-
-
 @pytest.mark.parametrize("asker", ["", "netns1", "netns2"])
 def test_both_servers_answer_with_their_own_names(probe: Probe, asker: str) -> None:
     caller = {"": BRIDGE, "netns1": ONE, "netns2": TWO}[asker]

@@ -6,8 +6,11 @@
 
 One lab is a bridge and N namespaces, each with a cable to it, an address, and a default route. Ours is built by the
 engine in this process, one object after another, as the modules do; the script runs one ``ip`` per command. Both are
-timed in turns, and the median of each counts. Start-up (Python, pyroute2, Ansible) is not in these numbers. Times say
-little about other machines; ratios say more. Nothing is asserted.
+timed in turns, and the median of each counts. Start-up (Python, pyroute2, Ansible) is not in these numbers; what Ansible
+adds is in a second table. Times say little about other machines; ratios say more. Nothing is asserted.
+
+Ours returns from a removal when names and addresses are free; `ip netns del` returns at once and leaves that to the
+kernel's background, where these numbers do not see it.
 
 Run it where nobody minds: tests/tools/isolated.sh gives it namespaces of its own.
 """
@@ -26,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import plays
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import execute
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.codec import codec
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.bridge import Bridge
@@ -190,6 +194,7 @@ def main() -> None:
         "sizes", nargs="*", type=int, default=[10, 100], metavar="N", help="namespaces (default: 10 100)"
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed (default: 3)")
+    parser.add_argument("--no-plays", dest="plays", action="store_false", help="leave Ansible out")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("Making namespaces needs root: run 'make bench'.")
@@ -197,6 +202,8 @@ def main() -> None:
         sys.exit("There are interfaces called bench... already. Run this in namespaces of its own: 'make bench'.")
     codec()  # the import is not what is measured
     report(options.sizes, options.rounds)
+    if options.plays:
+        plays.report(options.rounds)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -98,23 +99,44 @@ def missing(name: str) -> NoNamespace:
 
 
 @contextlib.contextmanager
-def inside(fd: int) -> t.Iterator[None]:
-    """Run the block with this thread in the namespace behind ``fd``; on every way out it is back home.
+def _elsewhere(leave: t.Callable[[], None]) -> t.Iterator[None]:
+    """Run the block after ``leave`` moved this thread to another namespace; on every way out it is back home.
 
     A thread that can't be brought home would do harm in the wrong namespace: then the process ends.
     """
     home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        try:
-            syscalls.setns(fd)
-        except OSError as error:
-            raise _denied("enter a network namespace", error) from None
+        leave()
         try:
             yield
         finally:
             _return(home)
     finally:
         os.close(home)
+
+
+def inside(fd: int) -> contextlib.AbstractContextManager[None]:
+    """Run a block with this thread in the namespace behind ``fd``, and bring it home afterwards. Raises KernelError."""
+    return _elsewhere(functools.partial(_enter, fd))
+
+
+def inside_new() -> contextlib.AbstractContextManager[None]:
+    """Run a block in a new namespace without a name; it is gone afterwards unless somebody holds it. Raises KernelError."""
+    return _elsewhere(_leave)
+
+
+def _leave() -> None:
+    try:
+        syscalls.unshare_net()
+    except OSError as error:
+        raise _denied("make a network namespace", error) from None
+
+
+def _enter(fd: int) -> None:
+    try:
+        syscalls.setns(fd)
+    except OSError as error:
+        raise _denied("enter a network namespace", error) from None
 
 
 def _return(home: int) -> None:
@@ -172,20 +194,6 @@ def create(name: str, prepare: t.Callable[[], object]) -> None:
                 raise
     except OSError as error:
         raise _denied(f"create network namespace {name}", error) from None
-
-
-@contextlib.contextmanager
-def inside_new() -> t.Iterator[None]:
-    """Run the block in a new namespace without a name; it is gone afterwards unless somebody holds it."""
-    home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        syscalls.unshare_net()
-        try:
-            yield
-        finally:
-            _return(home)
-    finally:
-        os.close(home)
 
 
 def remove(name: str) -> None:

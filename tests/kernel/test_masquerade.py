@@ -138,6 +138,20 @@ def test_pitfall_11_forwarding_that_was_on_stays_on(box: Box, version: int) -> N
     assert box.sysctl(FORWARDING[version]) == "1"
 
 
+@versions
+def test_pitfall_11_a_device_that_forwarded_by_itself_still_does_afterwards(box: Box, version: int) -> None:
+    box.outside()
+    own = f"net.ipv{version}.conf.uplink.forwarding"
+    other = f"net.ipv{version}.conf.lo.forwarding"
+    box.sysctl(own, "1")
+    box.checked("nat_masquerade", source=LAB[version])
+    box.checked("nat_masquerade", source="10.0.0.0/8" if version == 4 else "fd01::/16")
+    assert (box.sysctl(own), box.sysctl(other)) == ("1", "1")
+    box.checked("nat_masquerade", source=LAB[version], state="absent")
+    box.checked("nat_masquerade", source="10.0.0.0/8" if version == 4 else "fd01::/16", state="absent")
+    assert (box.sysctl(FORWARDING[version]), box.sysctl(own), box.sysctl(other)) == ("0", "1", "0")
+
+
 def test_forwarding_can_be_left_alone_and_let_go(box: Box) -> None:
     assert box.checked("nat_masquerade", source=LAB[4], forwarding=False).warnings == []
     assert box.sysctl(FORWARDING[4]) == "0"

@@ -44,6 +44,16 @@ def read(name: str) -> str | None:
         return None
 
 
+def switched_on(folder: str, name: str) -> list[str]:
+    """The settings ``folder.*.name`` that are 1, by name; a dot in a device's name is written as a slash."""
+    try:
+        entries = sorted(os.listdir(_path(folder)))
+    except OSError:
+        return []
+    names = [f"{folder}.{entry.replace('.', '/')}.{name}" for entry in entries]
+    return [each for each in names if read(each) == "1"]
+
+
 def write(name: str, value: str) -> None:
     """Write a value unless it is there already. Raises KernelError."""
     if read(name) == fold(value):

@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 
 from .._engine.model import Item, Key, State, Step
-from .._kernel import holds
+from .._kernel import holds, procsys
 from .._kernel.kernel import Kernel
 from . import route, sysctl
 from .words import place
@@ -41,6 +41,7 @@ def observe(
     names = [name for name, record in holds.read(kernel.identity(netns)).items() if holder in record.holders]
     for version in versions:
         names.append(FORWARDING[version])
+        names += _switched_on_alone(kernel, netns, version)
         if version == 6:
             found = [item for item in route.observe(kernel, netns, 6) if isinstance(item, route.Route)]
             devices = sorted(
@@ -51,6 +52,18 @@ def observe(
     for name in dict.fromkeys([*names, *more]):
         items += sysctl.observe(kernel, netns, name)
     return items
+
+
+def _switched_on_alone(kernel: Kernel, netns: str | None, version: int) -> list[str]:
+    """The devices' own forwarding settings that are on while the namespace does not forward, or that are on record."""
+    with kernel.inside(netns):
+        alone = procsys.read(FORWARDING[version]) == "0"
+        found = procsys.switched_on(f"net.ipv{version}.conf", "forwarding") if alone else []
+    return [*found, *(name for name in holds.read(kernel.identity(netns)) if _of_one_device(name, version))]
+
+
+def _of_one_device(name: str, version: int) -> bool:
+    return name.startswith(f"net.ipv{version}.conf.") and name.endswith(".forwarding") and name != FORWARDING[version]
 
 
 def _accept_ra(device: str) -> str:
@@ -74,20 +87,34 @@ def needed(state: State, netns: str | None, version: int, holder: str) -> dict[s
             there = state.get(("sysctl", netns, held.name)) is not None
             if there and held.name.endswith(".accept_ra") and holder in held.holders:
                 wanted[held.name] = "2"
+    off = not is_on(state, netns, version)
+    for item in state.of(sysctl.Sysctl):
+        # Switching forwarding off for all switches it off for each device, also where it was on before.
+        if _of_one_device(item.name, version) and (off or state.get(("hold", netns, item.name))):
+            wanted[item.name] = "1"
     wanted[FORWARDING[version]] = "1"
     return wanted
 
 
 def hold(state: State, netns: str | None, wanted: t.Mapping[str, str], holder: str) -> list[Step]:
     """The steps by which ``holder`` gets all values, in order."""
-    return [step for name, value in wanted.items() for step in sysctl.hold(state, netns, name, value, holder)]
+    return [
+        step
+        for name, value in wanted.items()
+        for step in sysctl.hold(state, netns, name, value, holder, disturbed=_disturbed(name))
+    ]
 
 
 def release(state: State, netns: str | None, wanted: t.Container[str], holder: str) -> list[Step]:
     """The steps by which ``holder`` lets go of all but the ``wanted``; forwarding ends before what protects it."""
     held = [item.name for item in state.of(sysctl.Hold) if holder in item.holders and item.name not in wanted]
-    held.sort(key=lambda name: (name.endswith(".accept_ra"), name))
-    return [step for name in held for step in sysctl.release(state, netns, name, holder)]
+    held.sort(key=lambda name: (name.endswith(".accept_ra"), _disturbed(name), name))
+    return [step for name in held for step in sysctl.release(state, netns, name, holder, disturbed=_disturbed(name))]
+
+
+def _disturbed(name: str) -> bool:
+    """Whether the setting is overwritten when forwarding is given back."""
+    return any(_of_one_device(name, version) for version in FORWARDING)
 
 
 def is_on(state: State, netns: str | None, version: int) -> bool:

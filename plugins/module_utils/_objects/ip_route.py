@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -265,7 +266,7 @@ def _metric(value: int | None, version: int) -> int:
 def _table(text: str) -> int:
     if text in route.TABLES:
         return route.TABLES[text]
-    if not text.isdigit() or not 1 <= int(text) <= 0xFFFFFFFF:
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= 0xFFFFFFFF:
         raise InvalidInput(
             f"table: {text!r} is no routing table; give main, local, default or a number from 1 to 4294967295."
         )

@@ -125,11 +125,14 @@ def without_duplicate_detection(netns: str | None, device: str) -> Step:
     return SetSysctl((), (Sysctl(netns, of_device(6, device, "accept_dad"), "0"),))
 
 
-def hold(state: State, netns: str | None, name: str, value: str, holder: str) -> list[Step]:
-    """The steps by which ``holder`` gets ``value`` and is recorded, unless the value was there without us."""
+def hold(state: State, netns: str | None, name: str, value: str, holder: str, *, disturbed: bool = False) -> list[Step]:
+    """The steps by which ``holder`` gets ``value`` and is recorded, unless the value was there without us.
+
+    A ``disturbed`` setting is recorded even so, for giving back another one will overwrite it.
+    """
     held: Hold | None = state.get(("hold", netns, name))
     steps = change(state, netns, name, value)
-    if held is None and not steps:
+    if held is None and not steps and not disturbed:
         return []
     now: Sysctl = state.get(("sysctl", netns, name))
     previous = now.value if held is None else held.previous
@@ -139,8 +142,8 @@ def hold(state: State, netns: str | None, name: str, value: str, holder: str) ->
     return record + steps  # the record first: a run that dies in between gives back rather than forgets
 
 
-def release(state: State, netns: str | None, name: str, holder: str) -> list[Step]:
-    """The steps by which ``holder`` lets go; the last one gives the previous value back."""
+def release(state: State, netns: str | None, name: str, holder: str, *, disturbed: bool = False) -> list[Step]:
+    """The steps by which ``holder`` lets go; the last one gives the previous value back, a ``disturbed`` one in any case."""
     held: Hold | None = state.get(("hold", netns, name))
     if held is None or holder not in held.holders:
         return []
@@ -149,7 +152,8 @@ def release(state: State, netns: str | None, name: str, holder: str) -> list[Ste
         return [KeepHold((held,), (Hold(netns, name, held.previous, rest),))]
     steps: list[Step] = []
     if state.get(("sysctl", netns, name)) is not None:
-        steps = change(state, netns, name, held.previous)
+        back = SetSysctl((), (Sysctl(netns, name, held.previous),))
+        steps = [back] if disturbed else change(state, netns, name, held.previous)
     return [*steps, KeepHold((held,), ())]
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils import _errors
@@ -56,8 +57,9 @@ def test_the_answer_says_what_changed_and_how(door: Door) -> None:
 
 
 def test_warnings_reach_the_user(door: Door) -> None:
-    answer = door.open("veth", GOOD["veth"], Engine(lambda _wish: OUTCOME))
-    assert any("mind the gap" in str(warning) for warning in answer["warnings"])
+    outcome = replace(OUTCOME, warnings=["This is said once."])  # Ansible passes each text on once in a process
+    answer = door.open("veth", GOOD["veth"], Engine(lambda _wish: outcome))
+    assert any("This is said once." in str(warning) for warning in answer["warnings"])
 
 
 @pytest.mark.parametrize("check", [False, True])

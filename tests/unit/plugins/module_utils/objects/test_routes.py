@@ -73,6 +73,12 @@ def test_a_table_is_a_name_or_a_number(text: str, number: int) -> None:
     assert wish(device="veth-red", table=text).wanted.table == number
 
 
+@pytest.mark.parametrize("text", ["0", "4294967296", "9" * 5000, "²", "٣", "-1", "+1", " 1", "Main"])
+def test_any_other_table_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="is no routing table"):
+        wish(device="veth-red", table=text)
+
+
 @given(some.wild)
 def test_any_table_is_read_or_refused(text: str) -> None:
     try:

@@ -19,7 +19,7 @@ options:
   name:
     description:
       - The name of the namespace.
-      - When omitted, O(netns) is taken, so that C(module_defaults) of the group P(patchbay.netns.all#group) can name it once.
+      - When omitted, O(netns) is taken, so that C(module_defaults) of the group C(patchbay.netns.all) can name it once.
     type: str
   netns:
     description: Another way to give the O(name); the O(name) rules where both are given.

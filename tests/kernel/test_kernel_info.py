@@ -97,4 +97,4 @@ def test_without_root_it_says_so(box: Box) -> None:
             box.run("kernel_info")
         return failure.value.msg
 
-    assert box.parallel([as_nobody])[0].endswith("and in a container the capability CAP_SYS_ADMIN.")
+    assert box.parallel([as_nobody])[0].endswith("This needs root: set become: true.")

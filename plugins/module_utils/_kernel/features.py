@@ -141,14 +141,10 @@ def find() -> dict[str, Finding]:
     try:
         with namespaces.inside_new(), Kernel() as kernel:
             return {"netns": Finding(True), **{feature.name: _try(feature, kernel) for feature in _FEATURES}}
-    except OSError as error:
+    except KernelError as error:
         if error.errno in (errno.EPERM, errno.EACCES):
-            raise KernelError(
-                f"could not try what the kernel can do in a namespace of its own: {error.strerror}. "
-                "This needs root (set become: true), and in a container the capability CAP_SYS_ADMIN.",
-                errno=error.errno,
-            ) from None
-        words = f"the kernel has no network namespaces (CONFIG_NET_NS): {os.strerror(error.errno or 0)}."
+            raise
+        words = f"the kernel has no network namespaces (CONFIG_NET_NS): {os.strerror(error.errno)}."
         return {name: Finding(False, words) for name in NAMES}
 
 

@@ -147,7 +147,10 @@ def _return(home: int) -> None:
 
 
 def _denied(doing: str, error: OSError) -> KernelError:
-    hint = " This needs root: set become: true." if error.errno in (errno.EPERM, errno.EACCES) else ""
+    hint = ""
+    if error.errno in (errno.EPERM, errno.EACCES):
+        root = os.geteuid() == 0  # then it is a container without privileges
+        hint = " This needs the capability CAP_SYS_ADMIN." if root else " This needs root: set become: true."
     return KernelError(f"could not {doing}: {error.strerror}.{hint}", errno=error.errno or 0)
 
 

@@ -56,7 +56,7 @@ class PlugPort(Step):
     def commands(self) -> list[str]:
         port: Port = self.after[0]
         return [
-            f"{words.ip(port.netns)} link set {quote(port.name)} "
+            f"{words.ip(port.netns)} link set dev {quote(port.name)} "
             + (f"master {quote(port.bridge)}" if port.bridge else "nomaster")
         ]
 
@@ -157,15 +157,13 @@ class Bridge:
             return self._plan_removal(state, now)
         steps: list[Step] = []
         pristine: Pristine | None = state.get(("pristine bridge",))
+        able = pristine.options if pristine else BridgeOptions()
         if now is None:
-            assert pristine is not None
-            options = pristine.options
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
-            now = Link(self.netns, self.device, "bridge", mac, 1500, options=options)
+            now = Link(self.netns, self.device, "bridge", mac, 1500, options=able)
             steps.append(BridgeDevice((), (now,)))
             if any(interface.version == 6 for interface in self.addresses):
                 steps.append(sysctl.without_duplicate_detection(self.netns, self.device))
-        able = pristine.options if pristine else BridgeOptions()
         options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
         wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)
         wanted = replace(wanted, up=self.up)
@@ -282,9 +280,8 @@ def _pristine(wanted: BridgeOptions) -> BridgeOptions:
             raise Unsupported(
                 f"this kernel can't make a bridge: {error} It was built without CONFIG_BRIDGE, or the module bridge can't be loaded."
             ) from None
-        made = link.observe(kernel, None, "probe")
-        assert made is not None and made.options is not None
-        options = made.options
+        made = link.observe(kernel, None, probe.name) or probe
+        options = made.options or BridgeOptions()
         for name in _FEATURES.keys() & _given(wanted).keys():
             try:
                 for step in link.changed(

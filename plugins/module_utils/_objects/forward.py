@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._engine.model import Item, State, Step
 from .._errors import Conflict, NotFound
@@ -54,20 +54,19 @@ class Forward:
         if self.target is not None:
             ways = way.observe(kernel, self.netns, self.target.address)
             items += ways
-            more = self._localnet(State(ways)) if self.target.localhost else []
+            more = self._localnet(State(ways), self.target) if self.target.localhost else []
         for service in self.services:
             items += forwarding.observe(kernel, self.netns, [service.family], _holder(service), more)
         return State(items)
 
-    def _localnet(self, state: State) -> list[str]:
+    def _localnet(self, state: State, target: Target) -> list[str]:
         """The setting that lets 127.0.0.0/8 leave towards the target."""
-        device = self._way(state).device
+        device = self._way(state, target).device
         return [sysctl.of_device(4, device, "route_localnet")] if device else []
 
-    def _way(self, state: State) -> way.Way:
-        assert self.target is not None
-        found: way.Way | None = state.get(("way", self.netns, self.target.address))
-        return found or way.Way(self.netns, self.target.address)
+    def _way(self, state: State, target: Target) -> way.Way:
+        found: way.Way | None = state.get(("way", self.netns, target.address))
+        return found or way.Way(self.netns, target.address)
 
     def plan(self, state: State) -> list[Step]:
         out: list[Step] = []
@@ -80,7 +79,7 @@ class Forward:
 
     def _plan(self, state: State, service: Service) -> list[Step]:
         holder = _holder(service)
-        rules = forward_rules.build(service, self._completed(state)) if self.target else ()
+        rules = forward_rules.build(service, self._completed(state, self.target)) if self.target else ()
         wanted = self._settings(state, service)
         self._refuse_overlap(state, nat.NatObject(self.netns, KIND, service.identity, tuple(rules)))
         return [  # what opens the machine comes after the rules that guard it, and goes before them
@@ -89,18 +88,16 @@ class Forward:
             *forwarding.hold(state, self.netns, wanted, holder),
         ]
 
-    def _completed(self, state: State) -> Target:
+    def _completed(self, state: State, target: Target) -> Target:
         """The target with the network whose clients need the hairpin rule."""
-        assert self.target is not None
-        network = self._way(state).network if self.hairpin else None
-        return Target(**{**self.target.__dict__, "hairpin": network})
+        return replace(target, hairpin=self._way(state, target).network if self.hairpin else None)
 
     def _settings(self, state: State, service: Service) -> dict[str, str]:
         if self.target is None:
             return {}
         wanted = forwarding.needed(state, self.netns, service.family, _holder(service)) if self.forwarding else {}
         if self.target.localhost:
-            names = self._localnet(state)
+            names = self._localnet(state, self.target)
             if not names:
                 raise NotFound(
                     f"localhost: true needs a route to to_address {self.target.address}{place(self.netns)}, and there is none. "
@@ -138,10 +135,9 @@ class Forward:
         if self.target is None:
             return []
         out = forwarding.warning(state, self.netns, self.services[0].family) if self.forwarding else []
-        return [*out, *self._hairpin_warnings(state)] if self.hairpin else out
+        return [*out, *self._hairpin_warnings(self._way(state, self.target))] if self.hairpin else out
 
-    def _hairpin_warnings(self, state: State) -> list[str]:
-        found = self._way(state)
+    def _hairpin_warnings(self, found: way.Way) -> list[str]:
         if found.network is None:
             return [
                 f"to_address {found.address} is in no connected network{place(self.netns)}, so there is no hairpin rule: "

@@ -211,7 +211,7 @@ class VethPair(Step):
 
     def commands(self) -> list[str]:
         if not self.after:
-            return [f"{words.ip(self.before[0].netns)} link del {quote(self.before[0].name)}"]
+            return [f"{words.ip(self.before[0].netns)} link del dev {quote(self.before[0].name)}"]
         one, other = self.after
         home = f" netns {quote(other.netns)}" if other.netns else ""
         return [
@@ -239,7 +239,7 @@ class BridgeDevice(Step):
     def commands(self) -> list[str]:
         link = (self.after or self.before)[0]
         if not self.after:
-            return [f"{words.ip(link.netns)} link del {quote(link.name)}"]
+            return [f"{words.ip(link.netns)} link del dev {quote(link.name)}"]
         return [f"{words.ip(link.netns)} link add {_words(link)} type bridge"]
 
 
@@ -297,17 +297,19 @@ class ChangeLink(Step):
         out = []
         if after.options != before.options:
             changed = _option_attributes(before.options, after.options)
-            out.append(f"{ip} link set {name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed))
+            out.append(
+                f"{ip} link set dev {name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed)
+            )
         if after.mac != before.mac:
-            out.append(f"{ip} link set {name} address {after.mac}")
+            out.append(f"{ip} link set dev {name} address {after.mac}")
         if after.mtu != before.mtu:
-            out.append(f"{ip} link set {name} mtu {after.mtu}")
+            out.append(f"{ip} link set dev {name} mtu {after.mtu}")
         if after.bridge != before.bridge:
-            out.append(f"{ip} link set {name} " + (f"master {quote(after.bridge)}" if after.bridge else "nomaster"))
+            out.append(f"{ip} link set dev {name} " + (f"master {quote(after.bridge)}" if after.bridge else "nomaster"))
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
             out.append(f"{words.bridge(after.netns)} link set dev {name} hairpin {'on' if after.hairpin else 'off'}")
         if after.up != before.up:
-            out.append(f"{ip} link set {name} {'up' if after.up else 'down'}")
+            out.append(f"{ip} link set dev {name} {'up' if after.up else 'down'}")
         return out
 
 

@@ -18,7 +18,7 @@ SHIFT_LIMIT = 1024  # ports of one shifted range: each needs rules of its own
 
 def parse(text: str, option: str) -> Ports:
     """A port such as ``80`` or a range such as ``8000-8010``. Raises InvalidInput."""
-    match = re.fullmatch(r"([0-9]+)(?:\s*[-:]\s*([0-9]+))?", str(text).strip(), re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,9})(?:\s*[-:]\s*([0-9]{1,9}))?", str(text).strip(), re.ASCII)
     if match is None:
         raise InvalidInput(f"{option}: {text!r} is no port; write a number such as 80 or a range such as 8000-8010.")
     low, high = int(match[1]), int(match[2] or match[1])
@@ -52,7 +52,7 @@ def check_widths(outside: Ports, inside: Ports | None) -> None:
         verb = "shrinks" if len(inside) < len(outside) else "grows"
         fitting = f"{inside.low}-{inside.low + len(outside) - 1}" if len(outside) > 1 else str(inside.low)
         raise InvalidInput(
-            f"to_port: the range {verb} from {len(outside)} ports ({outside}) to {len(inside)} ({inside}); "
+            f"to_port: the range {verb} from {_counted(outside)} to {_counted(inside)}; "
             f"both need the same number of ports, so write {fitting}, or leave to_port out to keep the numbers."
         )
     if len(outside) > SHIFT_LIMIT:
@@ -60,3 +60,7 @@ def check_widths(outside: Ports, inside: Ports | None) -> None:
             f"to_port: a range that changes its numbers may have {SHIFT_LIMIT} ports at most, {outside} has {len(outside)}; "
             "leave to_port out to keep the numbers, or split the range."
         )
+
+
+def _counted(ports: Ports) -> str:
+    return f"{len(ports)} port{'s' if len(ports) > 1 else ''} ({ports})"

@@ -138,24 +138,26 @@ class Veth:
     def plan(self, state: State) -> list[Step]:
         one: Link | None = state.get(("link", self.end.netns, self.end.name))
         _check_kind(one)
-        if not self.present:
+        if not self.present or self.peer is None:
             return self._plan_removal(state, one)
-        assert self.peer is not None
-        other: Link | None = state.get(("link", self.peer.netns, self.peer.name))
+        return self._plan_present(state, one, self.peer)
+
+    def _plan_present(self, state: State, one: Link | None, peer: End) -> list[Step]:
+        other: Link | None = state.get(("link", peer.netns, peer.name))
         _check_kind(other)
-        for end in (self.end, self.peer):
+        for end in (self.end, peer):
             _check_bridge(state, end)
-        if one and other and one.peer == self.peer.peer and other.peer == self.end.peer:
-            return [*self._plan_end(state, self.end, one), *self._plan_end(state, self.peer, other)]
+        if one and other and one.peer == peer.peer and other.peer == self.end.peer:
+            return [*self._plan_end(state, self.end, one), *self._plan_end(state, peer, other)]
         removals = self._plan_replacement(state, one, other)
-        bare = [_bare(state, self.end, self.peer.peer), _bare(state, self.peer, self.end.peer)]
+        bare = [_bare(state, self.end, peer.peer), _bare(state, peer, self.end.peer)]
         for step in removals:
             state = step.project(state)
         made: list[Step] = [VethPair((), tuple(bare))]
-        for end in (self.end, self.peer):
+        for end in (self.end, peer):
             if any(interface.version == 6 for interface in end.addresses):
                 made.append(sysctl.without_duplicate_detection(end.netns, end.name))
-        return [*removals, *made, *self._plan_end(state, self.end, bare[0]), *self._plan_end(state, self.peer, bare[1])]
+        return [*removals, *made, *self._plan_end(state, self.end, bare[0]), *self._plan_end(state, peer, bare[1])]
 
     def _plan_end(self, state: State, end: End, now: Link) -> list[Step]:
         wanted = replace(link.with_defaults(now, mac=end.mac, mtu=end.mtu, hairpin=end.hairpin), up=end.up)

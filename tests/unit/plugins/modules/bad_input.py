@@ -377,6 +377,11 @@ SPOKEN = [
     ),
     Case(
         "bridge",
+        {"name": ""},
+        "name is empty: give the name of an interface, such as veth-red.",
+    ),
+    Case(
+        "bridge",
         {"addresses": ["192.168.15.5"]},
         "addresses: 192.168.15.5 has no prefix length, so the kernel would not know its network: did you mean "
         "192.168.15.5/24?",
@@ -584,6 +589,11 @@ SPOKEN = [
     ),
     Case(
         "nat_masquerade",
+        {"source": "192.168.15.0/33"},
+        "source: '192.168.15.0/33' is no network; write one such as 192.168.15.0/24 or fd00:15::/64.",
+    ),
+    Case(
+        "nat_masquerade",
         {"source": "127.0.0.0/8"},
         "source: 127.0.0.0/8 is loopback, and such packets are never routed; give the network of the namespaces, "
         "such as 192.168.15.0/24.",
@@ -678,13 +688,13 @@ SPOKEN = [
     Case(
         "dnat_forward",
         {"port": "8000-8010", "to_port": "80-85"},
-        "to_port: the range shrinks from 11 ports (8000-8010) to 6 (80-85); both need the same number of ports, so "
-        "write 80-90, or leave to_port out to keep the numbers.",
+        "to_port: the range shrinks from 11 ports (8000-8010) to 6 ports (80-85); both need the same number of "
+        "ports, so write 80-90, or leave to_port out to keep the numbers.",
     ),
     Case(
         "dnat_forward",
         {"to_port": "8000-8010"},
-        "to_port: the range grows from 1 ports (80) to 11 (8000-8010); both need the same number of ports, so "
+        "to_port: the range grows from 1 port (80) to 11 ports (8000-8010); both need the same number of ports, so "
         "write 8000, or leave to_port out to keep the numbers.",
     ),
     Case(
@@ -734,6 +744,11 @@ SPOKEN = [
         "dnat_forward",
         {"address": "127.0.0.1"},
         "address: 127.0.0.1 is only reached by the machine itself; leave the option out and set localhost: true.",
+    ),
+    Case(
+        "dnat_forward",
+        {"address": "224.0.0.1"},
+        "address: 224.0.0.1 is multicast, which can't be forwarded; give one address of this machine.",
     ),
     Case(
         "dnat_forward",

@@ -49,7 +49,7 @@ def test_row_22_a_bridge_is_made_with_a_mac_of_its_own() -> None:
 
 def test_row_22_a_bridge_keeps_its_mac_when_ports_come() -> None:
     state = State([*THERE, Port(None, "p1", None)])
-    assert commands(wish(ports=["p1"]).plan(state)) == ["ip link set p1 master v-net-0"]
+    assert commands(wish(ports=["p1"]).plan(state)) == ["ip link set dev p1 master v-net-0"]
 
 
 def test_row_29_options_are_set_before_the_bridge_is_up() -> None:
@@ -77,7 +77,7 @@ def test_a_bridge_whose_name_begins_alike_is_another() -> None:
 
 def test_a_spanning_tree_raises_a_delay_that_is_too_short_for_it() -> None:
     state = State([replace(NOW, options=replace(FRESH, forward_delay=0.0))])
-    assert commands(wish(stp=True).plan(state)) == ["ip link set v-net-0 type bridge stp_state 1 forward_delay 200"]
+    assert commands(wish(stp=True).plan(state)) == ["ip link set dev v-net-0 type bridge stp_state 1 forward_delay 200"]
 
 
 def test_a_delay_that_is_too_short_for_the_running_tree_is_refused() -> None:
@@ -87,7 +87,7 @@ def test_a_delay_that_is_too_short_for_the_running_tree_is_refused() -> None:
 
 
 def test_row_29_without_a_spanning_tree_there_may_be_no_delay() -> None:
-    assert commands(wish(forward_delay=0).plan(THERE)) == ["ip link set v-net-0 type bridge forward_delay 0"]
+    assert commands(wish(forward_delay=0).plan(THERE)) == ["ip link set dev v-net-0 type bridge forward_delay 0"]
 
 
 @given(st.floats(), st.sampled_from(["forward_delay", "ageing_time"]))
@@ -110,7 +110,7 @@ def test_an_option_that_the_kernel_lacks_is_refused() -> None:
 
 def test_a_port_of_another_bridge_changes_sides() -> None:
     state = State([*THERE, Port(None, "p1", "br1")])
-    assert commands(wish(ports=["p1"]).plan(state)) == ["ip link set p1 master v-net-0"]
+    assert commands(wish(ports=["p1"]).plan(state)) == ["ip link set dev p1 master v-net-0"]
 
 
 def test_ports_that_are_not_listed_stay_without_purge() -> None:
@@ -119,7 +119,7 @@ def test_ports_that_are_not_listed_stay_without_purge() -> None:
 
 def test_purge_takes_out_what_is_not_listed() -> None:
     state = State([*THERE, Port(None, "p1", "v-net-0"), Port(None, "p10", "v-net-0")])
-    assert commands(wish(ports=["p10"], purge_ports=True).plan(state)) == ["ip link set p1 nomaster"]
+    assert commands(wish(ports=["p10"], purge_ports=True).plan(state)) == ["ip link set dev p1 nomaster"]
 
 
 def test_a_port_that_is_not_there_is_named() -> None:
@@ -148,12 +148,12 @@ def test_a_foreign_bridge_is_not_removed() -> None:
 
 
 def test_a_foreign_bridge_is_removed_by_force() -> None:
-    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, ours=False)]))) == ["ip link del v-net-0"]
+    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, ours=False)]))) == ["ip link del dev v-net-0"]
 
 
 def test_taking_back_a_removal_plugs_the_ports_again() -> None:
     (step,) = wish(state="absent").plan(State([*THERE, Port(None, "p1", "v-net-0")]))
-    assert commands(step.undo())[-1] == "ip link set p1 master v-net-0"
+    assert commands(step.undo())[-1] == "ip link set dev p1 master v-net-0"
 
 
 # ---- properties

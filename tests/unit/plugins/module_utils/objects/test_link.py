@@ -80,7 +80,7 @@ def test_an_mtu_that_is_not_the_kernels_is_named() -> None:
 
 
 def test_a_cable_is_removed_by_one_end() -> None:
-    assert VethPair((ONE, OTHER), ()).commands() == ["ip -n red link del veth-red"]
+    assert VethPair((ONE, OTHER), ()).commands() == ["ip -n red link del dev veth-red"]
 
 
 def test_a_removed_cable_can_be_made_again() -> None:
@@ -102,12 +102,12 @@ def test_equal_links_need_no_step() -> None:
 @pytest.mark.parametrize(
     ("properties", "command"),
     [
-        ({"mac": "02:00:00:00:00:01"}, "ip -n red link set veth-red address 02:00:00:00:00:01"),
-        ({"mtu": 1400}, "ip -n red link set veth-red mtu 1400"),
-        ({"bridge": "br1"}, "ip -n red link set veth-red master br1"),
-        ({"bridge": None}, "ip -n red link set veth-red nomaster"),
+        ({"mac": "02:00:00:00:00:01"}, "ip -n red link set dev veth-red address 02:00:00:00:00:01"),
+        ({"mtu": 1400}, "ip -n red link set dev veth-red mtu 1400"),
+        ({"bridge": "br1"}, "ip -n red link set dev veth-red master br1"),
+        ({"bridge": None}, "ip -n red link set dev veth-red nomaster"),
         ({"hairpin": True}, "bridge -n red link set dev veth-red hairpin on"),
-        ({"up": True}, "ip -n red link set veth-red up"),
+        ({"up": True}, "ip -n red link set dev veth-red up"),
     ],
 )
 def test_each_property_has_its_command(properties: dict[str, t.Any], command: str) -> None:
@@ -115,7 +115,7 @@ def test_each_property_has_its_command(properties: dict[str, t.Any], command: st
 
 
 def test_an_interface_is_put_up_last() -> None:
-    assert change(up=True, mtu=1400, bridge="br1")[-1] == "ip -n red link set veth-red up"
+    assert change(up=True, mtu=1400, bridge="br1")[-1] == "ip -n red link set dev veth-red up"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_an_interface_is_put_up_last() -> None:
 def test_each_bridge_option_has_its_words(options: dict[str, t.Any], words_: str) -> None:
     assert BRIDGE.options
     (step,) = link.changed(BRIDGE, replace(BRIDGE, options=replace(BRIDGE.options, **options)))
-    assert step.commands() == [f"ip link set v-net-0 type bridge {words_}"]
+    assert step.commands() == [f"ip link set dev v-net-0 type bridge {words_}"]
 
 
 @given(some.options, some.options)

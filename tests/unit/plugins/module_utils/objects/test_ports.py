@@ -89,13 +89,13 @@ def test_a_range_that_keeps_its_numbers_is_one_rule() -> None:
         (
             Ports(8000, 8010),
             Ports(80, 80),
-            "shrinks from 11 ports (8000-8010) to 1 (80); both need the same number of ports, so write 80-90",
+            "shrinks from 11 ports (8000-8010) to 1 port (80); both need the same number of ports, so write 80-90",
         ),
         (Ports(8000, 8010), Ports(80, 85), "shrinks"),
         (
             Ports(80, 80),
             Ports(8000, 8010),
-            "grows from 1 ports (80) to 11 (8000-8010); both need the same number of ports, so write 8000,",
+            "grows from 1 port (80) to 11 ports (8000-8010); both need the same number of ports, so write 8000,",
         ),
         (Ports(1, 1025), Ports(2, 1026), "1024 ports at most"),
     ],

@@ -109,13 +109,13 @@ def test_row_36_an_unwanted_cable_goes_before_the_new_one_is_made() -> None:
 
 def test_a_new_end_becomes_a_port_before_it_is_up() -> None:
     lines = commands(wish({"bridge": "v-net-0"}).plan(EMPTY))
-    assert lines.index("ip link set veth-red-br master v-net-0") < lines.index("ip link set veth-red-br up")
+    assert lines.index("ip link set dev veth-red-br master v-net-0") < lines.index("ip link set dev veth-red-br up")
 
 
 def test_an_address_is_added_after_the_interface_is_up() -> None:
     lines = commands(wish(addresses=["192.168.15.1/24"]).plan(EMPTY))
     assert lines[-2:][0].startswith("ip -n red addr add") or lines.index(
-        "ip -n red link set veth-red up"
+        "ip -n red link set dev veth-red up"
     ) < lines.index("ip -n red addr add 192.168.15.1/24 brd + dev veth-red")
 
 
@@ -153,16 +153,16 @@ def test_what_was_left_out_stays_as_it_is() -> None:
 
 def test_an_empty_bridge_takes_a_port_out() -> None:
     there = State([*EMPTY, ONE, replace(OTHER, bridge="v-net-0", hairpin=False)])
-    assert commands(wish({"bridge": ""}).plan(there)) == ["ip link set veth-red-br nomaster"]
+    assert commands(wish({"bridge": ""}).plan(there)) == ["ip link set dev veth-red-br nomaster"]
 
 
 def test_a_new_port_reflects_nothing_unless_asked() -> None:
-    assert commands(wish({"bridge": "v-net-0"}).plan(CABLE)) == ["ip link set veth-red-br master v-net-0"]
+    assert commands(wish({"bridge": "v-net-0"}).plan(CABLE)) == ["ip link set dev veth-red-br master v-net-0"]
 
 
 def test_row_8_a_port_reflects_when_asked() -> None:
     assert commands(wish({"bridge": "v-net-0", "hairpin": True}).plan(CABLE)) == [
-        "ip link set veth-red-br master v-net-0",
+        "ip link set dev veth-red-br master v-net-0",
         "bridge link set dev veth-red-br hairpin on",
     ]
 
@@ -214,7 +214,7 @@ def test_a_bridge_in_another_namespace_does_not_count() -> None:
 
 
 def test_one_command_removes_both_ends() -> None:
-    assert commands(wish(state="absent").plan(CABLE)) == ["ip -n red link del veth-red"]
+    assert commands(wish(state="absent").plan(CABLE)) == ["ip -n red link del dev veth-red"]
 
 
 def test_a_foreign_cable_is_not_removed() -> None:

@@ -136,7 +136,9 @@ def test_addresses_have_their_broadcast_address(lab: Box) -> None:
 
 def test_ipv6_addresses_are_found_by_their_neighbours_when_the_module_returns(lab: Box) -> None:
     """The kernel acknowledges an address before it listens for questions about it, the more so under load."""
-    lab.process(None, "sh", "-c", "while :; do ip link add churn type veth peer name churn-far; ip link del churn; done")
+    lab.process(
+        None, "sh", "-c", "while :; do ip link add churn type veth peer name churn-far; ip link del churn; done"
+    )
     slow = []
     for number in range(60):
         lab.run("veth", **CABLE)

@@ -32,7 +32,9 @@ def commands() -> list[str]:
 
 def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script with bash in a folder; its output is in the assertion that fails."""
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 def isolated(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -55,7 +57,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def path(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The shell words that put the clone's ansible first and keep installed collections in a folder of the test."""
     home = tmp_path_factory.mktemp("home")
-    return f"export HOME='{home}' PATH='{clone}/.venv/bin':$PATH ANSIBLE_PYTHON_INTERPRETER='{clone}/.venv/bin/python'\n"
+    return (
+        f"export HOME='{home}' PATH='{clone}/.venv/bin':$PATH ANSIBLE_PYTHON_INTERPRETER='{clone}/.venv/bin/python'\n"
+    )
 
 
 def test_the_readme_shows_the_two_commands_in_its_first_screen() -> None:
@@ -68,7 +72,9 @@ def test_make_lab_and_clean_lab_do_what_the_readme_says(clone: Path) -> None:
     both = [command for command in commands() if command.startswith("make ")]
     assert both == ["make lab", "make clean-lab"]
     snapshot = "ip -j addr; ip -j route; ip netns; cat /proc/sys/net/ipv4/ip_forward"
-    done = isolated(f"({snapshot}) > before; {both[0]}; ip netns; {both[1]}; ({snapshot}) > after; diff before after", clone)
+    done = isolated(
+        f"({snapshot}) > before; {both[0]}; ip netns; {both[1]}; ({snapshot}) > after; diff before after", clone
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "192.168.15.2" in done.stdout
     assert re.search(r"^red", done.stdout, flags=re.M), "the lab was there in between"
@@ -102,7 +108,9 @@ def test_every_code_block_is_run_or_is_a_picture() -> None:
 
 
 def test_every_make_target_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"`make ([a-z-]+)`", README)) | {command.split()[1] for command in commands() if command.startswith("make ")}
+    named = set(re.findall(r"`make ([a-z-]+)`", README)) | {
+        command.split()[1] for command in commands() if command.startswith("make ")
+    }
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.M))
     assert "test" in named

@@ -148,7 +148,9 @@ def test_a_foreign_bridge_is_not_removed() -> None:
 
 
 def test_a_foreign_bridge_is_removed_by_force() -> None:
-    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, ours=False)]))) == ["ip link del dev v-net-0"]
+    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, ours=False)]))) == [
+        "ip link del dev v-net-0"
+    ]
 
 
 def test_taking_back_a_removal_plugs_the_ports_again() -> None:

@@ -9,8 +9,9 @@ MAKEFLAGS += --no-print-directory
 export PYTHON
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-SUITES := lint sanity unit kernel matrix integration molecule
-.PHONY: help lab clean-lab test $(SUITES) bench format images clean .venv .venv-dev collection
+SUITES := lint sanity unit kernel matrix integration readme molecule
+TOOLS := iproute2 nftables iputils-ping procps util-linux
+.PHONY: tools help lab clean-lab test $(SUITES) bench format images clean .venv .venv-dev collection
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ "{ printf \"%-20s %s\\n\", \$$1, \$$2 }"
@@ -40,15 +41,18 @@ sanity: .venv-dev ## ansible-test sanity
 unit: .venv-dev ## pytest on pure code, no kernel
 	@.venv-dev/bin/pytest -q -n auto tests/unit $(ARGS)
 
-kernel: .venv-dev ## pytest against this kernel, in private namespaces
+kernel: .venv-dev tools ## pytest against this kernel, in private namespaces
 	@tests/tools/isolated.sh .venv-dev/bin/pytest -q -n auto tests/kernel $(ARGS)
 
-matrix: .venv-dev ## the oldest to the newest Python, pyroute2 and ansible-core
+matrix: .venv-dev tools ## the oldest to the newest Python, pyroute2 and ansible-core
 	@tests/tools/matrix.sh
 
-integration: .venv-dev ## ansible-test integration, in private namespaces
+integration: .venv-dev tools ## ansible-test integration, in private namespaces
 	@tests/tools/isolated.sh tests/tools/ansible-test.sh integration \
 		--allow-root --allow-destructive --continue-on-error $(ARGS)
+
+readme: .venv-dev tools ## every command of the README, in a fresh clone of the last commit
+	@.venv-dev/bin/pytest -q tests/readme $(ARGS)
 
 molecule: .venv-dev ## roles in systemd containers (S=default for one scenario)
 	@tests/tools/molecule.sh $(S)
@@ -58,6 +62,9 @@ bench: .venv-dev ## how long labs of many sizes take
 	@tests/tools/isolated.sh .venv-dev/bin/python tests/bench/run.py $(ARGS)
 
 # -- the rest --------------------------------------------------------------------------------------------------------
+
+tools:
+	@tests/tools/packages.sh $(TOOLS)
 
 images: .venv-dev ## build the container images that molecule uses
 	@tests/images/build.sh

@@ -171,7 +171,7 @@ class Datagram(socketserver.BaseRequestHandler):
     token = ""
 
     def handle(self) -> None:
-        _, sock = self.request
+        sock = self.request[1]
         answer = {"who": self.token, "caller": plain(self.client_address[0])}
         sock.sendto(json.dumps(answer).encode(), self.client_address)
 
@@ -219,7 +219,7 @@ def link_mac(name: str) -> str:
 
 def links() -> dict[str, str]:
     """Every link of the namespace with its MAC address."""
-    return {name: link_mac(name) for _, name in socket.if_nameindex()}
+    return {name: link_mac(name) for _index, name in socket.if_nameindex()}
 
 
 def neighbours() -> dict[str, str]:

@@ -55,7 +55,7 @@ def measure(rounds: int) -> list[tuple[str, float, float]]:
             return run(file)[0]
 
         seconds([IDLE])  # from here on there is nothing to do
-        empty, idle, pings, build, same, down = ([] for _ in range(6))
+        empty, idle, pings, build, same, down = ([] for _each in range(6))
         for _round in range(rounds):
             empty.append(seconds([]))
             idle.append(seconds([IDLE] * TASKS))

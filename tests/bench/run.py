@@ -142,7 +142,7 @@ def _links() -> list[str]:
 
 def measure(size: int, rounds: int) -> list[tuple[str, float, float | None]]:
     """Name, our median and the script's, of each thing that is timed."""
-    build, again, down, theirs, theirs_down = ([] for _ in range(5))
+    build, again, down, theirs, theirs_down = ([] for _each in range(5))
     for _round in range(rounds):
         build.append(timed(lambda: _must(ours(size, "present"), 1 + 3 * size)))
         again.append(timed(lambda: _must(ours(size, "present"), 0)))

@@ -8,12 +8,7 @@ if [[ $(id -u) != 0 ]]; then
   exec sudo --preserve-env "$0" "$@"
 fi
 
-packages=(podman runc netavark aardvark-dns iptables mmdebstrap)
-if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
-  echo "Installing ${packages[*]} ..."
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
-fi
+tests/tools/packages.sh podman runc netavark aardvark-dns iptables mmdebstrap
 tests/images/build.sh
 
 export PATH=$PWD/.venv-dev/bin:$PATH

@@ -257,19 +257,19 @@ def test_row_44_the_rest_of_an_older_list_is_passed_over() -> None:
 
 
 def test_a_batch_waits_for_what_asks_for_an_answer() -> None:
-    on(error(2) + error(3)).send_batch([Message() for _ in range(4)], acknowledged=2)
+    on(error(2) + error(3)).send_batch([Message() for _each in range(4)], acknowledged=2)
 
 
 def test_a_refused_batch_says_which_message_it_is_about() -> None:
     with pytest.raises(Refusal) as caught:
-        on(error(3, errno.ENOENT)).send_batch([Message() for _ in range(4)], acknowledged=2)
+        on(error(3, errno.ENOENT)).send_batch([Message() for _each in range(4)], acknowledged=2)
     assert caught.value.index == 2
 
 
 def test_answers_left_over_from_a_refused_batch_are_thrown_away() -> None:
     sock = on(error(2, errno.ENOENT), error(3, errno.ENOENT))
     with pytest.raises(Refusal):
-        sock.send_batch([Message() for _ in range(4)], acknowledged=2)
+        sock.send_batch([Message() for _each in range(4)], acknowledged=2)
     assert sock._socket.datagrams == []  # type: ignore[attr-defined]
 
 

@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
+import importlib.util
+import os
+import re
 import sys
+import types
 import typing as t
 
 from .._errors import MissingLibrary
 
 MINIMUM = (0, 7, 2)  # what Debian 12 ships; older ones don't import on Python 3.12 or lack classes
+
+_METADATA = re.compile(r"pyroute2-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
+_CURE = "The role patchbay.netns.host does this."
 
 
 class Codec(t.NamedTuple):
@@ -28,8 +34,10 @@ class Codec(t.NamedTuple):
     route: t.Any
     neighbour: t.Any
     namespace_id: t.Any
-    nft: t.Any
-    """The module ``pyroute2.netlink.nfnetlink.nftsocket``: nft_table_msg, nft_chain_msg, nft_rule_msg."""
+    attribute: t.Any
+    """``nla``, the base of nested attributes."""
+    nft_message: t.Any
+    """``nfgen_msg``, the base of nfnetlink messages."""
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -55,35 +63,85 @@ def _package() -> str:
     return f"run: {pip}"
 
 
-def _version(package: t.Any) -> str:
-    """The library's version; Debian 12's package does not know its own, but its metadata do."""
-    version = str(getattr(package, "__version__", "unknown"))
-    if not _numbers(version):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            version = importlib.metadata.version("pyroute2")
-    return version
+@contextlib.contextmanager
+def _without_the_rest() -> t.Iterator[str]:
+    """Let the block import modules of pyroute2 without its ``__init__``; yields where it is installed.
+
+    That file imports everything that pyroute2 can do (asyncio, databases, servers), which takes longer than all
+    the rest of a module's run. A bare package of the same name in its place, for a moment, leaves that out.
+    """
+    there = sys.modules.get("pyroute2")
+    if there is not None:
+        yield str(there.__file__)
+        return
+    spec = importlib.util.find_spec("pyroute2")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError("No module named 'pyroute2'")
+    bare = types.ModuleType("pyroute2")
+    bare.__path__ = list(spec.submodule_search_locations)
+    sys.modules["pyroute2"] = bare
+    try:
+        yield str(spec.origin)
+    finally:
+        if sys.modules.get("pyroute2") is bare:
+            del sys.modules["pyroute2"]
+
+
+def _version(place: str) -> str:
+    """The version of the package whose ``__init__.py`` is at ``place``, from the metadata beside it.
+
+    Debian 12's package does not know its own version, and the library that reads metadata is slow to import.
+    """
+    try:
+        beside = os.listdir(os.path.dirname(os.path.dirname(place)))
+    except OSError:
+        beside = []
+    found = [match[1] for match in map(_METADATA.fullmatch, beside) if match]
+    return max(found, key=_numbers) if found else str(getattr(sys.modules.get("pyroute2"), "__version__", "unknown"))
 
 
 @functools.cache
 def codec() -> Codec:
     """Import pyroute2. Raises MissingLibrary with the package to install when it is absent or too old."""
     try:
-        import pyroute2
-        from pyroute2.netlink.nfnetlink import nftsocket
-        from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-        from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-        from pyroute2.netlink.rtnl.ndmsg import ndmsg
-        from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
-        from pyroute2.netlink.rtnl.rtmsg import rtmsg
+        return _imported(_without_the_rest())
+    except (ImportError, AttributeError):  # absent, or a version whose parts do need the whole
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == "pyroute2" and module is not None:
+                del sys.modules[name]
+    try:
+        return _imported(_with_the_rest())
     except ImportError as error:
         raise MissingLibrary(
-            f"the Python library pyroute2 can't be imported by {sys.executable} ({error}): {_package()}. "
-            "The role patchbay.netns.host does this."
+            f"the Python library pyroute2 can't be imported by {sys.executable} ({error}): {_package()}. {_CURE}"
         ) from None
-    version = _version(pyroute2)
-    if _numbers(version) and _numbers(version) < MINIMUM:
-        raise MissingLibrary(
-            f"the Python library pyroute2 is too old for this collection: {'.'.join(map(str, MINIMUM))} is needed, "
-            f"found {version} in {pyroute2.__file__}: {_package()}. The role patchbay.netns.host does this."
-        )
-    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg, nftsocket)
+
+
+@contextlib.contextmanager
+def _with_the_rest() -> t.Iterator[str]:
+    import pyroute2
+
+    yield str(pyroute2.__file__)
+
+
+def _imported(package: contextlib.AbstractContextManager[str]) -> Codec:
+    with package as place:
+        version = _version(place)
+        if _numbers(version) and _numbers(version) < MINIMUM:
+            raise MissingLibrary(
+                f"the Python library pyroute2 is too old for this collection: {'.'.join(map(str, MINIMUM))} is needed, "
+                f"found {version} in {place}: {_package()}. {_CURE}"
+            )
+        return _classes(version)
+
+
+def _classes(version: str) -> Codec:
+    from pyroute2.netlink import nla
+    from pyroute2.netlink.nfnetlink import nfgen_msg
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg
+    from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg, nla, nfgen_msg)

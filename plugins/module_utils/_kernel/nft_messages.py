@@ -86,6 +86,8 @@ def make(name: str, **attributes: Value) -> Expression:
 
 
 class _Classes(t.NamedTuple):
+    table: t.Any
+    chain: t.Any
     rule: t.Any
     message: t.Any
     element: t.Any
@@ -95,19 +97,44 @@ class _Classes(t.NamedTuple):
 @functools.cache
 def _classes() -> _Classes:
     """The message classes; made when first needed, for they need pyroute2."""
-    nft = codec().nft
+    nla: t.Any = codec().attribute
+    nfgen_msg: t.Any = codec().nft_message
 
-    class Verdict(nft.nla):  # type: ignore[name-defined]
+    class Verdict(nla):
         nla_map = (("unspec", "none"), ("code", "sbe32"), ("chain", "asciiz"))
 
-    class Data(nft.nla):  # type: ignore[name-defined]
+    class Data(nla):
         nla_map = (("unspec", "none"), ("value", "cdata"), ("verdict", "nft_verdict"))
         nft_verdict = Verdict
 
-    class Element(nft.nla):  # type: ignore[name-defined]
+    class Element(nla):
         nla_map = (("unspec", "none"), ("name", "asciiz"), ("data", "cdata"))
 
-    class Rule(nft.nfgen_msg):  # type: ignore[name-defined]
+    class Table(nfgen_msg):
+        nla_map = (
+            ("NFTA_TABLE_UNSPEC", "none"),
+            ("NFTA_TABLE_NAME", "asciiz"),
+            ("NFTA_TABLE_FLAGS", "be32"),
+            ("NFTA_TABLE_USE", "be32"),
+        )
+
+    class Hook(nla):
+        nla_map = (("NFTA_HOOK_UNSPEC", "none"), ("NFTA_HOOK_HOOKNUM", "be32"), ("NFTA_HOOK_PRIORITY", "sbe32"))
+
+    class Chain(nfgen_msg):
+        nla_map = (
+            ("NFTA_CHAIN_UNSPEC", "none"),
+            ("NFTA_CHAIN_TABLE", "asciiz"),
+            ("NFTA_CHAIN_HANDLE", "be64"),
+            ("NFTA_CHAIN_NAME", "asciiz"),
+            ("NFTA_CHAIN_HOOK", "nft_hook"),
+            ("NFTA_CHAIN_POLICY", "be32"),
+            ("NFTA_CHAIN_USE", "be32"),
+            ("NFTA_CHAIN_TYPE", "asciiz"),
+        )
+        nft_hook = Hook
+
+    class Rule(nfgen_msg):
         nla_map = (
             ("unspec", "none"),
             ("table", "asciiz"),
@@ -122,8 +149,8 @@ def _classes() -> _Classes:
     expressions = {}
     for name, fields in _EXPRESSIONS.items():
         kinds = tuple((attribute, "nft_data" if kind == "data" else kind) for attribute, kind in fields)
-        expressions[name] = type(f"nft_{name}", (nft.nla,), {"nla_map": (("unspec", "none"), *kinds), "nft_data": Data})
-    return _Classes(Rule, nft.nfgen_msg, Element, expressions)
+        expressions[name] = type(f"nft_{name}", (nla,), {"nla_map": (("unspec", "none"), *kinds), "nft_data": Data})
+    return _Classes(Table, Chain, Rule, nfgen_msg, Element, expressions)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -198,12 +225,12 @@ def _prepared(message: t.Any, kind: int, flags: int, attributes: list[tuple[str,
 
 def table(kind: int, name: str, *, flags: int = 0) -> t.Any:
     """A message about a table."""
-    return _prepared(codec().nft.nft_table_msg(), kind, flags, [("NFTA_TABLE_NAME", name)])
+    return _prepared(_classes().table(), kind, flags, [("NFTA_TABLE_NAME", name)])
 
 
 def chain(kind: int, attributes: list[tuple[str, t.Any]], *, flags: int = 0) -> t.Any:
     """A message about a chain."""
-    return _prepared(codec().nft.nft_chain_msg(), kind, flags, attributes)
+    return _prepared(_classes().chain(), kind, flags, attributes)
 
 
 def rule(kind: int, attributes: list[tuple[str, t.Any]], *, flags: int = 0) -> t.Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import sys
-import types
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import MissingLibrary
@@ -70,41 +70,65 @@ def test_a_missing_library_is_one_sentence_with_the_role_that_cures_it(monkeypat
         codec.codec.__wrapped__()
 
 
-def imitation(version: str) -> dict[str, types.ModuleType]:
-    """pyroute2 as far as we import it."""
-    names = ["", ".netlink", ".netlink.nfnetlink", ".netlink.nfnetlink.nftsocket", ".netlink.rtnl"]
-    kinds = ["ifaddrmsg", "ifinfmsg", "nsidmsg", "rtmsg"]
-    modules = {f"pyroute2{name}": types.ModuleType(f"pyroute2{name}") for name in names}
-    for kind in kinds:
-        module = modules[f"pyroute2.netlink.rtnl.{kind}"] = types.ModuleType(kind)
-        setattr(module, kind, object())
-    modules["pyroute2.netlink.nfnetlink"].nftsocket = modules["pyroute2.netlink.nfnetlink.nftsocket"]  # type: ignore[attr-defined]
-    vars(modules["pyroute2"]).update(
-        __version__=version, __file__="/usr/lib/python3/dist-packages/pyroute2/__init__.py"
-    )
-    return modules
+SOURCES = {
+    "__init__.py": "raise RuntimeError('the whole package was imported')",
+    "netlink/__init__.py": "nla = object()",
+    "netlink/nfnetlink/__init__.py": "nfgen_msg = object()",
+    "netlink/rtnl/__init__.py": "",
+    **{
+        f"netlink/rtnl/{kind}.py": f"{kind} = object()"
+        for kind in ("ifaddrmsg", "ifinfmsg", "ndmsg", "nsidmsg", "rtmsg")
+    },
+}
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[str], None]:
-    def install(version: str) -> None:
-        for name, module in imitation(version).items():
-            monkeypatch.setitem(sys.modules, name, module)
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> t.Iterator[t.Callable[..., Path]]:
+    """Installs an imitation of pyroute2, as far as we import it, in a folder of its own that comes first."""
+    ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "pyroute2"}
+    for name in ours:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
 
-    return install
+    def install(metadata: str, **changed: str) -> Path:
+        for name, source in {**SOURCES, **changed}.items():
+            file = tmp_path / "pyroute2" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(source)
+        (tmp_path / metadata).mkdir()
+        return tmp_path / "pyroute2" / "__init__.py"
+
+    yield install
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
+        del sys.modules[name]
 
 
 @pytest.mark.parametrize("version", ["0.5.14", "0.6.4", "0.7.1", "0.7"])
 def test_a_library_that_is_too_old_is_named_with_its_place(installed: t.Any, version: str) -> None:
-    installed(version)
-    with pytest.raises(MissingLibrary, match=rf"too old.*0\.7\.2 is needed, found {version} in /usr/lib/python3"):
+    place = installed(f"pyroute2-{version}.dist-info")
+    with pytest.raises(MissingLibrary, match=rf"too old.*0\.7\.2 is needed, found {version} in {place}"):
         codec.codec.__wrapped__()
 
 
 @pytest.mark.parametrize("version", ["0.7.2", "0.7.10", "0.8.1", "0.9.7", "1.0", "0.9.1.post1", "0.10.0rc1"])
-def test_a_library_that_is_new_enough_is_taken(installed: t.Any, version: str) -> None:
-    installed(version)
+def test_a_library_that_is_new_enough_is_taken_without_the_rest_of_it(installed: t.Any, version: str) -> None:
+    installed(f"pyroute2-{version}.dist-info")
     assert codec.codec.__wrapped__().version == version
+    assert "pyroute2" not in sys.modules, "the next one who imports it gets the whole"
+
+
+@pytest.mark.parametrize(
+    "metadata", ["pyroute2-0.7.2.egg-info", "pyroute2-0.7.2-py3.11.egg-info", "pyroute2-0.7.2.dist-info"]
+)
+def test_the_version_is_read_beside_the_package(installed: t.Any, metadata: str) -> None:
+    installed(metadata)
+    assert codec.codec.__wrapped__().version == "0.7.2"
+
+
+def test_a_version_whose_parts_need_the_whole_is_imported_whole(installed: t.Any) -> None:
+    needs = {"__init__.py": "ready = True", "netlink/__init__.py": "import pyroute2\npyroute2.ready\nnla = object()"}
+    installed("pyroute2-2.0.dist-info", **needs)
+    assert codec.codec.__wrapped__().version == "2.0"
 
 
 def test_the_library_that_is_here_has_all_that_we_need() -> None:

@@ -99,7 +99,14 @@ def test_the_example_playbook_runs_twice_and_changes_nothing_the_second_time(clo
     (clone / "example.yml").write_text(example, encoding="utf-8")
     done = isolated(path + "ansible-playbook example.yml; ansible-playbook example.yml", clone)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert re.findall(r"changed=(\d+)", done.stdout) == ["3", "0"]
+    assert re.findall(r"changed=(\d+)", done.stdout) == ["6", "0"]
+
+
+def test_the_example_has_each_of_the_six_modules() -> None:
+    group = (CHECKOUT / "meta/runtime.yml").read_text(encoding="utf-8").partition("action_groups:")[2]
+    modules = re.findall(r"^\s+- (?:patchbay\.netns\.)?(\w+)$", group, flags=re.M)
+    assert len(modules) == 6
+    assert [name for name in modules if f"patchbay.netns.{name}:" not in blocks("yaml")[0]] == []
 
 
 def test_every_code_block_is_run_or_is_a_picture() -> None:

@@ -431,3 +431,19 @@ def test_an_interrupted_list_is_thrown_away(box: Box, monkeypatch: pytest.Monkey
     monkeypatch.setattr(netlink.NetlinkSocket, "_ask_once", flagged)
     assert not box.run("bridge", name="v-net-0", ports=["one", "two"], purge_ports=True).changed
     assert next(lies, None) is None, "the lists were read"
+
+
+def test_ageing_time_is_left_alone_while_the_spanning_tree_changes(box: Box) -> None:
+    """The kernel then shows twice the forward delay instead of what was set (br_topology_change_detection)."""
+    wanted = {"name": "br0", "stp": True, "forward_delay": 2.0, "ageing_time": 12.5}
+    box.checked("bridge", **wanted)
+    box.ip("link add p1 type veth peer name p2")
+    box.ip("link set p1 master br0 up")
+    box.ip("link set p2 up")
+
+    def options() -> dict:
+        return box.link("br0")["linkinfo"]["info_data"]
+
+    box.until(lambda: options()["topology_change"], timeout=20, what="a change of the topology")
+    assert options()["ageing_time"] == 400
+    assert not box.run("bridge", **wanted).changed

@@ -164,6 +164,8 @@ class Bridge:
             steps.append(BridgeDevice((), (now,)))
             if any(interface.version == 6 for interface in self.addresses):
                 steps.append(sysctl.without_duplicate_detection(self.netns, self.device))
+        if now.options is not None and now.options.ageing_time is None:  # not to be seen at present
+            now = replace(now, options=replace(now.options, ageing_time=self.options.ageing_time))
         options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
         wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)
         wanted = replace(wanted, up=self.up)

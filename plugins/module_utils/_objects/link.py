@@ -118,10 +118,12 @@ def _options(info: t.Any) -> BridgeOptions:
         value = data.get_attr(name)
         return None if value is None else bool(value)
 
+    # While the spanning tree changes, addresses age faster, and the kernel shows that instead of what was set.
+    moving = flag("IFLA_BR_TOPOLOGY_CHANGE")
     return BridgeOptions(
         stp=flag("IFLA_BR_STP_STATE"),
         forward_delay=data.get_attr("IFLA_BR_FORWARD_DELAY") / _TICKS,
-        ageing_time=data.get_attr("IFLA_BR_AGEING_TIME") / _TICKS,
+        ageing_time=None if moving else data.get_attr("IFLA_BR_AGEING_TIME") / _TICKS,
         vlan_filtering=flag("IFLA_BR_VLAN_FILTERING"),
         multicast_snooping=flag("IFLA_BR_MCAST_SNOOPING"),
     )

@@ -23,8 +23,15 @@ class Record(t.NamedTuple):
     holders: list[str]
 
 
+_BOOT = "/proc/sys/kernel/random/boot_id"
+
+
 def _path(identity: str) -> str:
-    return f"{DIRECTORY}/holds/{identity}.json"
+    """The file of a namespace. Where /run outlives a reboot, a record of the time before must not count: hence the boot."""
+    boot = ""
+    with contextlib.suppress(OSError), open(_BOOT, encoding="ascii") as file:
+        boot = file.read().strip()
+    return f"{DIRECTORY}/holds/{boot}-{identity}.json"
 
 
 def read(identity: str) -> dict[str, Record]:

@@ -118,6 +118,16 @@ def test_the_last_record_takes_file_and_folder_along(run_holds: Path) -> None:
     assert not run_holds.exists()
 
 
+def test_a_record_of_the_time_before_a_reboot_does_not_count(
+    run_holds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holds.write("cookie-1", {"net.ipv4.ip_forward": Record("0", ["lab"])})
+    another = tmp_path / "boot_id"
+    another.write_text("another boot\n")
+    monkeypatch.setattr(holds, "_BOOT", str(another))
+    assert holds.read("cookie-1") == {}
+
+
 def test_no_record_can_be_written_twice(run_holds: Path) -> None:
     holds.write("cookie-1", {})
     holds.write("cookie-1", {})

@@ -414,3 +414,16 @@ def test_no_run_ever_leaves_its_namespace(lab: Box) -> None:
             with contextlib.suppress(Failed):
                 lab.run("veth", check=check, **options)
             assert world.here() == here
+
+
+def test_a_namespace_may_be_named_from_within(box: Box) -> None:
+    """There, its name and no name at all are one namespace."""
+    box.run("netns", name="red")
+    wanted = {"name": "one", "netns": "red", "addresses": ["10.9.0.1/24"], "peer": {"name": "two"}}
+
+    def inside() -> list[bool]:
+        world.move("red")
+        return [box.run("veth", **wanted).changed, box.run("veth", **wanted).changed]
+
+    assert box.parallel([inside]) == [[True, False]]
+    assert {link["ifname"] for link in box.ip("-n red link show", json=True)} >= {"one", "two"}

@@ -106,10 +106,10 @@ class Veth:
 
     def observe(self, kernel: Kernel) -> State:
         ends = [self.end, self.peer] if self.peer and self.present else [self.end]
-        spaces = [end.netns for end in ends]
         found: dict[t.Any, Link] = {}
         for end in ends:
-            now = link.observe(kernel, end.netns, end.name, spaces)
+            beyond = [other.netns for other in ends if other is not end]
+            now = link.observe(kernel, end.netns, end.name, beyond)
             if now is not None:
                 found[now.key] = now
         for now in list(found.values()):

@@ -35,3 +35,11 @@ def box(closed_world: None) -> Iterator[Box]:
         yield fresh
     finally:
         fresh.close()
+
+
+@pytest.fixture
+def lab(box: Box) -> Box:
+    """EXT, HOST, red and blue; EXT knows no way into the lab but through HOST's own address."""
+    box.outside()
+    box.red_and_blue()
+    return box

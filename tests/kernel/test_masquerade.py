@@ -13,27 +13,10 @@ import time
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_messages
-from box import EXT, EXT4, EXT6, FAR4, HOST4, HOST6, Box
+from box import EXT, EXT4, FAR4, Box
 from doors import Failed
 from packets import SHORT, open_socket
-
-LAB = {4: "192.168.15.0/24", 6: "fd00:15::/64"}
-RED = {4: "192.168.15.1", 6: "fd00:15::1"}
-BLUE = {4: "192.168.15.2", 6: "fd00:15::2"}
-OUTSIDE = {4: EXT4, 6: EXT6}
-OWN = {4: HOST4, 6: HOST6}
-FORWARDING = {4: "net.ipv4.ip_forward", 6: "net.ipv6.conf.all.forwarding"}
-BRIDGE_FILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
-
-versions = pytest.mark.parametrize("version", [4, 6])
-
-
-@pytest.fixture
-def lab(box: Box) -> Box:
-    """EXT, HOST, red and blue; EXT knows no way into the lab."""
-    box.outside()
-    box.red_and_blue()
-    return box
+from scenery import BLUE, BRIDGE_FILTER, FORWARDING, LAB, OUTSIDE, OWN, RED, versions
 
 
 def table(box: Box) -> str:

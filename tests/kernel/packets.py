@@ -26,6 +26,8 @@ TIMEOUT = 2.0
 """Seconds to wait for an answer that should come. Nothing waits this long unless it is about to fail."""
 SHORT = 0.4
 """Seconds to wait for an answer that should not come."""
+AT_ONCE = 0.95
+"""Seconds within which an answer came without a retry: who asked for a neighbour in vain asks again after 1 s (RFC 4861, 10)."""
 
 _ECHO = {4: (8, 0), 6: (128, 129)}  # request and reply, RFC 792 and RFC 4443
 _UNREACHABLE = (

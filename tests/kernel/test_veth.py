@@ -13,7 +13,7 @@ import world
 from box import Box, joined
 from doors import Failed
 from faults import shape, survives
-from packets import SHORT
+from packets import AT_ONCE, SHORT
 
 _SET_BY_USER = 3  # NET_ADDR_SET, linux/netdevice.h
 
@@ -53,7 +53,7 @@ def test_packets_pass_at_once(lab: Box, to: str) -> None:
     lab.run("veth", **CABLE)
     answer = lab.ping("red", to)
     assert answer.source == to
-    assert answer.rtt < 0.5
+    assert answer.rtt < AT_ONCE
 
 
 @pytest.mark.smoke

@@ -24,6 +24,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self._files: dict[str | None, int] = {}
+        self._identities: dict[str | None, str] = {}
         self._sockets: dict[tuple[str | None, int], NetlinkSocket] = {}
 
     def __enter__(self) -> Kernel:
@@ -70,11 +71,14 @@ class Kernel:
 
     def identity(self, netns: str | None) -> str:
         """A name for the namespace that outlives renames and is not given to another one."""
-        return namespaces.identity(self.file(netns))
+        if netns not in self._identities:
+            self._identities[netns] = namespaces.identity(self.file(netns))
+        return self._identities[netns]
 
     def forget(self, netns: str | None) -> None:
         """Close everything held of a namespace: before it is removed, or at the end."""
         for key in [key for key in self._sockets if key[0] == netns]:
             self._sockets.pop(key).close()
+        self._identities.pop(netns, None)
         if netns in self._files:
             os.close(self._files.pop(netns))

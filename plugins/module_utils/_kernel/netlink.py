@@ -83,17 +83,14 @@ class NetlinkSocket:
         first = self._sequence
         self._socket.send(b"".join(self._encode(messages)))
         waiting = set(range(first, self._sequence))
-        refusal: Refusal | None = None
-        while waiting:
-            for kind, flags, sequence, data, start, end in self._receive():
-                if kind != _ERROR or sequence not in waiting:
-                    continue
-                waiting.discard(sequence)
-                number = -struct.unpack_from("=i", data, start + 16)[0]
-                if number and refusal is None:
-                    refusal = Refusal(number, _extended_text(flags, data, start, end), sequence - first)
-        if refusal is not None:
-            raise refusal
+        refusals = []
+        for sequence, refusal in self._acknowledgements(first):
+            waiting.discard(sequence)
+            refusals += [refusal] if refusal else []
+            if not waiting:
+                break
+        if refusals:
+            raise refusals[0]
 
     def send_batch(self, messages: t.Sequence[t.Any], *, acknowledged: int) -> None:
         """Send one nfnetlink batch: all or nothing. ``acknowledged`` messages of it ask for an ACK. Raises Refusal.
@@ -102,19 +99,19 @@ class NetlinkSocket:
         """
         first = self._sequence
         self._socket.send(b"".join(self._encode(messages)))
-        seen = 0
-        refusal: Refusal | None = None
-        while seen < acknowledged and refusal is None:
-            for kind, flags, sequence, data, start, end in self._receive():
-                if kind != _ERROR or not first <= sequence < self._sequence:
-                    continue
-                seen += 1
-                number = -struct.unpack_from("=i", data, start + 16)[0]
-                if number and refusal is None:
-                    refusal = Refusal(number, _extended_text(flags, data, start, end), sequence - first)
+        for seen, (_sequence, refusal) in enumerate(self._acknowledgements(first), 1):
+            if refusal is not None or seen >= acknowledged:
+                break
         self._drain()
         if refusal is not None:
             raise refusal
+
+    def _acknowledgements(self, first: int) -> t.Iterator[tuple[int, Refusal | None]]:
+        """Yields, without end, the sequence number and the refusal, if any, of each message sent from ``first`` on."""
+        while True:
+            for kind, flags, sequence, data, start, end in self._receive():
+                if kind == _ERROR and first <= sequence < self._sequence:
+                    yield sequence, _refusal(flags, data, start, end, sequence - first)
 
     def ask(self, message: t.Any, *, dump: bool = False) -> list[t.Any]:
         """Send one request and decode the answers with the request's own class. Raises Refusal.
@@ -139,9 +136,9 @@ class NetlinkSocket:
                     continue
                 interrupted = interrupted or bool(flags & _DUMP_INTR)
                 if kind in (_ERROR, _DONE):
-                    number = -struct.unpack_from("=i", data, start + 16)[0] if end - start >= 20 else 0
-                    if number > 0:
-                        raise Refusal(number, _extended_text(flags, data, start, end), 0)
+                    refusal = _refusal(flags, data, start, end, 0)
+                    if refusal is not None:
+                        raise refusal
                     return answers, interrupted
                 answer = type(message)(data[start:end])
                 answer.decode()
@@ -161,6 +158,12 @@ class NetlinkSocket:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.recv(_BUFFER, socket.MSG_DONTWAIT)
+
+
+def _refusal(flags: int, data: bytes, start: int, end: int, index: int) -> Refusal | None:
+    """What an error answer, or the end of a dump, refuses; None when it is an acknowledgement."""
+    number = -struct.unpack_from("=i", data, start + 16)[0] if end - start >= 20 else 0
+    return Refusal(number, _extended_text(flags, data, start, end), index) if number > 0 else None
 
 
 def _extended_text(flags: int, data: bytes, start: int, end: int) -> str:

@@ -19,7 +19,7 @@ from .._kernel import rtnl, solicited
 from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
-from .link import Link, index_of, is_up
+from .link import Link, index_of, the_link
 from .route import TABLES, Route
 from .words import place
 
@@ -61,11 +61,16 @@ class PutAddress(Step):
     def apply(self, kernel: Kernel) -> None:
         item: Address = (self.after or self.before)[0]
         sock = kernel.rtnl(item.netns)
-        index = index_of(kernel, item.netns, item.device)
+        device = the_link(kernel, item.netns, item.device)
+        index = device["index"]
         title = f"{item.interface} {'to' if self.after else 'from'} {item.device}{place(item.netns)}"
         if self.after:
             rtnl.add_address(sock, index, item.interface, item.broadcast, f"add {title}")
-            if isinstance(item.interface, ipaddress.IPv6Interface) and item.device != "lo" and is_up(sock, item.device):
+            if (
+                isinstance(item.interface, ipaddress.IPv6Interface)
+                and item.device != "lo"
+                and device["flags"] & rtnl.IFF_UP
+            ):
                 with kernel.inside(item.netns):
                     solicited.wait(item.interface.ip)
         else:
@@ -85,6 +90,12 @@ def observe(kernel: Kernel, netns: str | None, device: str) -> list[Item]:
     """All addresses of an interface that is there."""
     messages = rtnl.dump_addresses(kernel.rtnl(netns), index_of(kernel, netns, device))
     return [_decode(netns, device, message) for message in messages]
+
+
+def lacking(there: t.Iterable[Item], netns: str | None, device: str, wanted: t.Iterable[Interface]) -> set[int]:
+    """The IP versions of the wanted addresses that are not there: only for these the routes matter, which may be many."""
+    have = set(there)
+    return {interface.version for interface in wanted if Address(netns, device, interface) not in have}
 
 
 def _decode(netns: str | None, device: str, message: t.Any) -> Address:

@@ -129,7 +129,7 @@ class Bridge:
             items += [now, *address.observe(kernel, self.netns, self.device)]
         if self.present and (now is None or self._settles(now)):
             items.append(Pristine(_pristine(self.options)))
-        for version in {interface.version for interface in self.addresses}:
+        for version in address.lacking(items, self.netns, self.device, self.addresses):
             items += route.observe(kernel, self.netns, version)
         if now is not None or self.ports:
             items += self._observe_ports(kernel)
@@ -162,8 +162,7 @@ class Bridge:
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=able)
             steps.append(BridgeDevice((), (now,)))
-            if any(interface.version == 6 for interface in self.addresses):
-                steps.append(sysctl.without_duplicate_detection(self.netns, self.device))
+            steps += sysctl.without_duplicate_detection(self.netns, self.device, self.addresses)
         if now.options is not None and now.options.ageing_time is None:  # not to be seen at present
             now = replace(now, options=replace(now.options, ageing_time=self.options.ageing_time))
         options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)

@@ -17,7 +17,7 @@ from .._engine.model import Item, Key, State, Step
 from .._errors import InvalidInput, NotFound, NotOurs
 from .._kernel import rtnl
 from .._kernel.kernel import Kernel
-from . import checks, route
+from . import checks, link, route
 from .checks import Network
 from .route import NextHop, PutRoute, Route
 from .words import place
@@ -129,11 +129,7 @@ class IpRoute:
         devices = {device.name: device for device in state.of(Device)}
         where = place(self.wanted.netns)
         if hop.device is not None and hop.device not in devices:
-            raise NotFound(
-                f"interface {hop.device} does not exist{where}. Present: {', '.join(sorted(devices)[:12])}. "
-                "Name one of these, or create it first.",
-                device=hop.device,
-            )
+            raise link.missing(self.wanted.netns, hop.device, devices)
         if hop.device is not None and not devices[hop.device].up:
             raise NotFound(
                 f"interface {hop.device} is down{where}, and a route through it can't be kept. Bring it up first.",

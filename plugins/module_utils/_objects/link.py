@@ -19,7 +19,6 @@ from .._engine.model import Key, Step
 from .._errors import KernelError, NotFound
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
-from .._kernel.netlink import NetlinkSocket
 from . import words
 from .words import place
 
@@ -99,15 +98,22 @@ def decode(kernel: Kernel, netns: str | None, message: t.Any, peers: t.Sequence[
         mtu=message.get_attr("IFLA_MTU"),
         up=bool(message["flags"] & rtnl.IFF_UP),
         bridge=upper.get_attr("IFLA_IFNAME") if upper else None,
-        hairpin=_hairpin(info),
+        hairpin=_hairpin(message),
         ours=message.get_attr("IFLA_GROUP") == GROUP,
         peer=_peer(kernel, netns, message, peers) if kind == "veth" else None,
         options=_options(info) if kind == "bridge" else None,
     )
 
 
-def _hairpin(info: t.Any) -> bool | None:
-    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+def port_data(message: t.Any) -> t.Any:
+    """What the kernel says of a link as a port of a bridge, or None when it is none."""
+    info = message.get_attr("IFLA_LINKINFO")
+    port = info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge"
+    return info.get_attr("IFLA_INFO_SLAVE_DATA") if port else None
+
+
+def _hairpin(message: t.Any) -> bool | None:
+    data = port_data(message)
     return None if data is None else bool(data.get_attr("IFLA_BRPORT_MODE"))
 
 
@@ -154,23 +160,22 @@ def _sees(kernel: Kernel, netns: str | None, other: str | None) -> int | None:
     return -1 if known is None else known
 
 
-def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
-    """The index of an interface. Raises NotFound, naming those that are there."""
+def the_link(kernel: Kernel, netns: str | None, name: str) -> t.Any:
+    """The kernel's message about an interface that must be there. Raises NotFound, naming those that are."""
     message = rtnl.get_link(kernel.rtnl(netns), name=name)
     if message is None:
-        raise missing(kernel, netns, name)
-    return int(message["index"])
+        there = [other.get_attr("IFLA_IFNAME") for other in rtnl.dump_links(kernel.rtnl(netns))]
+        raise missing(netns, name, there)
+    return message
 
 
-def is_up(sock: NetlinkSocket, name: str) -> bool:
-    """Whether the interface is there and up."""
-    message = rtnl.get_link(sock, name=name)
-    return message is not None and bool(message["flags"] & rtnl.IFF_UP)
+def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
+    """The index of an interface. Raises NotFound, naming those that are there."""
+    return int(the_link(kernel, netns, name)["index"])
 
 
-def missing(kernel: Kernel, netns: str | None, name: str) -> NotFound:
-    """The error for an interface that is not there."""
-    there = [message.get_attr("IFLA_IFNAME") for message in rtnl.dump_links(kernel.rtnl(netns))]
+def missing(netns: str | None, name: str, there: t.Iterable[str]) -> NotFound:
+    """The error for an interface that is not among those that are ``there``."""
     return NotFound(
         f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}. "
         "Name one of these, or create it first.",
@@ -332,8 +337,7 @@ def _settle(kernel: Kernel, link: Link) -> None:
 
 
 def _noticed(message: t.Any) -> bool:
-    info = message.get_attr("IFLA_LINKINFO")
-    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info and info.get_attr("IFLA_INFO_SLAVE_KIND") == "bridge" else None
+    data = port_data(message)
     disabled = data is not None and data.get_attr("IFLA_BRPORT_STATE") == 0  # BR_STATE_DISABLED, linux/if_bridge.h
     return message.get_attr("IFLA_OPERSTATE") == "UP" and not disabled
 

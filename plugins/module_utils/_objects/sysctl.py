@@ -20,6 +20,7 @@ from .._engine.model import Item, Key, State, Step
 from .._errors import InvalidInput
 from .._kernel import holds, procsys
 from .._kernel.kernel import Kernel
+from .checks import Interface
 from .words import place, prefix
 
 
@@ -120,9 +121,11 @@ def of_device(version: int, device: str, name: str) -> str:
     return f"net.ipv{version}.conf.{device.replace('.', '/')}.{name}"
 
 
-def without_duplicate_detection(netns: str | None, device: str) -> Step:
-    """Lets a new device use its own link-local address at once: until then it can't ask for its neighbours."""
-    return SetSysctl((), (Sysctl(netns, of_device(6, device, "accept_dad"), "0"),))
+def without_duplicate_detection(netns: str | None, device: str, addresses: t.Iterable[Interface]) -> list[Step]:
+    """Lets a new device with IPv6 use its own link-local address at once: until then it can't ask for its neighbours."""
+    if all(interface.version == 4 for interface in addresses):
+        return []
+    return [SetSysctl((), (Sysctl(netns, of_device(6, device, "accept_dad"), "0"),))]
 
 
 def hold(state: State, netns: str | None, name: str, value: str, holder: str, *, disturbed: bool = False) -> list[Step]:

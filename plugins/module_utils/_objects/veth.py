@@ -120,16 +120,25 @@ class Veth:
         items: list[Item] = [machine.observe(kernel), *found.values()]
         for now in found.values():
             items += address.observe(kernel, now.netns, now.name)
+        there = items if self._is_cable(State(items)) else []  # what is in the way of a cable goes with its addresses
         for end in ends:
-            items += self._surroundings(kernel, end)
+            items = [*items, *self._surroundings(kernel, end, there)]
         return State(items)
 
-    def _surroundings(self, kernel: Kernel, end: End) -> list[Item]:
+    def _is_cable(self, state: State) -> bool:
+        """Whether both names are there and are the two ends of one cable."""
+        if self.peer is None:
+            return False
+        one: Link | None = state.get(("link", self.end.netns, self.end.name))
+        other: Link | None = state.get(("link", self.peer.netns, self.peer.name))
+        return one is not None and other is not None and one.peer == self.peer.peer and other.peer == self.end.peer
+
+    def _surroundings(self, kernel: Kernel, end: End, there: list[Item]) -> list[Item]:
         items: list[Item] = []
         if end.bridge:
             bridge = link.observe(kernel, end.netns, end.bridge)
             items += [bridge] if bridge else []
-        for version in {interface.version for interface in end.addresses}:
+        for version in address.lacking(there, end.netns, end.name, end.addresses):
             items += route.observe(kernel, end.netns, version)
         return items
 
@@ -147,7 +156,7 @@ class Veth:
         _check_kind(other)
         for end in (self.end, peer):
             _check_bridge(state, end)
-        if one and other and one.peer == peer.peer and other.peer == self.end.peer:
+        if one and other and self._is_cable(state):
             return [*self._plan_end(state, self.end, one), *self._plan_end(state, peer, other)]
         removals = self._plan_replacement(state, one, other)
         bare = [_bare(state, self.end, peer.peer), _bare(state, peer, self.end.peer)]
@@ -155,8 +164,7 @@ class Veth:
             state = step.project(state)
         made: list[Step] = [VethPair((), tuple(bare))]
         for end in (self.end, peer):
-            if any(interface.version == 6 for interface in end.addresses):
-                made.append(sysctl.without_duplicate_detection(end.netns, end.name))
+            made += sysctl.without_duplicate_detection(end.netns, end.name, end.addresses)
         return [*removals, *made, *self._plan_end(state, self.end, bare[0]), *self._plan_end(state, peer, bare[1])]
 
     def _plan_end(self, state: State, end: End, now: Link) -> list[Step]:

@@ -16,6 +16,7 @@ from .._kernel import neighbours, rtnl
 from .._kernel.kernel import Kernel
 from . import route, sysctl
 from .checks import Address, Network
+from .link import port_data
 
 _MAIN = route.TABLES["main"]
 BRIDGE_FILTER = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
@@ -75,6 +76,5 @@ def _deaf_port(kernel: Kernel, netns: str | None, device: str, address: Address)
 
 
 def _reflects(link: t.Any) -> bool:
-    info = link.get_attr("IFLA_LINKINFO")
-    data = info.get_attr("IFLA_INFO_SLAVE_DATA") if info else None
-    return bool(data is not None and hasattr(data, "get_attr") and data.get_attr("IFLA_BRPORT_MODE"))
+    data = port_data(link)
+    return data is not None and bool(data.get_attr("IFLA_BRPORT_MODE"))

@@ -217,14 +217,15 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.forward im
 OPTIONS = {
     "protocol": {"type": "str", "choices": ["tcp", "udp", "sctp"], "required": True},
     "port": {"type": "str", "required": True},
-    "address": {"type": "str"},
+    "address": {"type": "list", "elements": "str"},
     "in_interface": {"type": "str"},
-    "to_address": {"type": "str"},
+    "to_address": {"type": "list", "elements": "str"},
     "to_port": {"type": "str"},
     "sources": {"type": "list", "elements": "str"},
     "local": {"type": "bool", "default": True},
     "hairpin": {"type": "bool", "default": True},
-    "localhost": {"type": "bool", "default": False},
+    "loopback": {"type": "bool", "default": False, "aliases": ["localhost"]},
+    "established": {"type": "str", "choices": ["keep", "reset"], "default": "keep"},
     "forwarding": {"type": "bool", "default": True},
 }
 
@@ -232,7 +233,7 @@ OPTIONS = {
 def main() -> None:
     run_module(
         options=OPTIONS,
-        make=Forward.from_params,
+        make=Forward.wish,
         result="rule",
         required_if=[("state", "present", ["to_address"])],
     )

@@ -145,12 +145,13 @@ OPTIONS = {
     "exclude": {"type": "list", "elements": "str"},
     "random": {"type": "bool", "default": False},
     "to_ports": {"type": "str"},
+    "established": {"type": "str", "choices": ["keep", "reset"], "default": "keep"},
     "forwarding": {"type": "bool", "default": True},
 }
 
 
 def main() -> None:
-    run_module(options=OPTIONS, make=Masquerade.from_params, result="rule")
+    run_module(options=OPTIONS, make=Masquerade.wish, result="rule")
 
 
 if __name__ == "__main__":

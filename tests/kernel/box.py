@@ -154,7 +154,7 @@ class Box:
             what: _still(self.ip(what, json=True, netns=netns))
             for what in ("addr show", "-4 route show table all", "-6 route show table all", "rule show", "-6 rule show")
         }
-        shown["nft"] = self.tool("nft", "list", "ruleset", netns=netns)
+        shown["nft"] = self.tool("nft", "-s", "list", "ruleset", netns=netns)
         for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.all.route_localnet"):
             shown[name] = self.sysctl(name, netns=netns)
         shown["netns"] = self.names()

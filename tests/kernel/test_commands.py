@@ -59,7 +59,7 @@ LESSONS: dict[str, tuple[str, dict[str, Any]]] = {
     "an IPv6 dead end": ("ip_route_ns", {"netns": "red", "destination": "fd66::/32", "type": "blackhole"}),
     "a masquerade": ("nat_masquerade", {"source": "192.168.15.0/24", "to_ports": "1024-65535", "random": True}),
     "an IPv6 masquerade": ("nat_masquerade", {"source": "fd00:15::/64", "out_interface": "uplink"}),
-    "a forward": ("dnat_forward", {"protocol": "tcp", "port": "80", "to_address": "192.168.15.2", "localhost": True}),
+    "a forward": ("dnat_forward", {"protocol": "tcp", "port": "80", "to_address": "192.168.15.2", "loopback": True}),
     "a shifted range": (
         "dnat_forward",
         {

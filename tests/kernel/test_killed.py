@@ -22,7 +22,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "cable": ("veth", {"name": "one", "netns": "red", "addresses": BOTH, "peer": {"name": "two", "bridge": "v-net-0"}}),
     "other cable": ("veth", {"name": "veth-red", "netns": "red", "addresses": BOTH, "peer": {"name": "two"}}),
     "masquerade": ("nat_masquerade", {"source": "192.168.15.0/24"}),
-    "forward": ("dnat_forward", {"protocol": "tcp", "port": 80, "to_address": "192.168.15.2", "localhost": True}),
+    "forward": ("dnat_forward", {"protocol": "tcp", "port": 80, "to_address": "192.168.15.2", "loopback": True}),
 }
 
 

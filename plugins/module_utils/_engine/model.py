@@ -122,5 +122,5 @@ class Wish(t.Protocol):
     def view(self, state: State) -> dict[str, t.Any]:
         """The object as a user sees it in results and diffs; empty when it is absent. Pure."""
 
-    def warnings(self, state: State) -> list[str]:
-        """Sentences a user should read although the run succeeds. Pure."""
+    def warnings(self, before: State, after: State) -> list[str]:
+        """Sentences a user should read although the run succeeds: what it brings about, and what stays wrong. Pure."""

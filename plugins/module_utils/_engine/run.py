@@ -41,7 +41,6 @@ def execute(wish: Wish, *, check: bool = False) -> Outcome:
         observed = _observe(wish, kernel)
         steps = wish.plan(observed)
         commands = [command for step in steps for command in step.commands()]
-        warnings = wish.warnings(observed)
         if check:
             for step in steps:
                 step.rehearse(kernel)
@@ -50,6 +49,7 @@ def execute(wish: Wish, *, check: bool = False) -> Outcome:
             apply(kernel, steps)
             reached = _observe(wish, kernel) if steps else observed
         before, after = wish.view(observed), wish.view(reached)
+        warnings = wish.warnings(observed, reached)
         return Outcome(bool(steps), before, after, commands, warnings, manner(steps, before, after))
 
 

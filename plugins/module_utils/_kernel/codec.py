@@ -34,10 +34,6 @@ class Codec(t.NamedTuple):
     route: t.Any
     neighbour: t.Any
     namespace_id: t.Any
-    attribute: t.Any
-    """``nla``, the base of nested attributes."""
-    nft_message: t.Any
-    """``nfgen_msg``, the base of nfnetlink messages."""
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -136,12 +132,10 @@ def _imported(package: contextlib.AbstractContextManager[str]) -> Codec:
 
 
 def _classes(version: str) -> Codec:
-    from pyroute2.netlink import nla
-    from pyroute2.netlink.nfnetlink import nfgen_msg
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
     from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg, nla, nfgen_msg)
+    return Codec(version, ifinfmsg, ifaddrmsg, rtmsg, ndmsg, nsidmsg)

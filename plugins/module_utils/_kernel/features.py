@@ -15,10 +15,11 @@ import typing as t
 from dataclasses import dataclass
 
 from .._errors import KernelError, PatchbayError
-from . import namespaces, procsys, rtnl
+from . import namespaces, nftables, procsys, rtnl
 from .kernel import Kernel
-from .nft_rules import Dnat, Drop, Masquerade, Rule
-from .nftables import Batch
+from .nft_changes import Content
+from .nft_rules import CHAINS, Dnat, Drop, Masquerade, Rule
+from .nft_sets import Declaration, Element, pack
 
 _BRIDGE_NETFILTER = "net.bridge.bridge-nf-call-iptables"
 _SCTP = "net.netfilter.nf_conntrack_sctp_timeout_closed"  # there as soon as connections are tracked
@@ -77,11 +78,22 @@ def _rules(*rules: Rule) -> t.Callable[[Kernel], None]:
     """Adds rules to a table of their own."""
 
     def attempt(kernel: Kernel) -> None:
-        batch = Batch(None)
-        batch.add(rules)
-        batch.send(kernel, None, commit=False)
+        nftables.put(kernel, None, _content(rules), commit=False)
 
     return attempt
+
+
+def _content(rules: t.Sequence[Rule]) -> Content:
+    chains = {rule.chain: CHAINS[rule.chain] for rule in rules}
+    return Content(chains, {name: tuple(rule for rule in rules if rule.chain == name) for name in chains})
+
+
+def _intervals(kernel: Kernel) -> None:
+    network = ipaddress.ip_network("192.0.2.0/24")
+    low, high = network.network_address.packed + pack(80), network.broadcast_address.packed + pack(90)
+    what = Declaration("try", ("ipv4_addr", "inet_service"), ("ipv4_addr",), interval=True, counter=True)
+    element = Element(low, high, pack(network.network_address), "patchbay")
+    nftables.put(kernel, None, Content(sets={"try": what}, elements={"try": frozenset([element])}), commit=False)
 
 
 def _nat(source: str, target: str) -> t.Callable[[Kernel], None]:
@@ -94,9 +106,8 @@ def _nat(source: str, target: str) -> t.Callable[[Kernel], None]:
 
 
 def _sctp(kernel: Kernel) -> None:
-    batch = Batch(None)
-    batch.add([Rule("postrouting", Masquerade(), translated=True)])
-    batch.send(kernel, None)  # connections are tracked from now on, which shows the settings of all protocols
+    # Connections are tracked from now on, which shows the settings of all protocols.
+    nftables.put(kernel, None, _content([Rule("postrouting", Masquerade(), translated=True)]))
     if procsys.read(_SCTP) is None:
         raise KernelError("connections of SCTP are not tracked.", errno=errno.EPROTONOSUPPORT)
 
@@ -129,6 +140,7 @@ _FEATURES = (
         _rules(Rule("guard", Drop(), local_destination=True)),
     ),
     Feature("ct", "CONFIG_NFT_CT, module nft_ct", _rules(Rule("guard", Drop(), translated=True))),
+    Feature("intervals", "Linux 5.6 and CONFIG_NF_TABLES", _intervals),
     Feature("sctp", "CONFIG_NF_CT_PROTO_SCTP", _sctp),
 )
 

@@ -17,10 +17,11 @@ from .rundir import DIRECTORY
 
 
 class Record(t.NamedTuple):
-    """What the setting was before us, and who needs the new value."""
+    """What the setting was before us, who needs another value, and which; records of older versions don't say which."""
 
     previous: str
     holders: list[str]
+    value: str | None = None
 
 
 _BOOT = "/proc/sys/kernel/random/boot_id"

@@ -49,6 +49,15 @@ class Refusal(Exception):
         )
 
 
+class Raw:
+    """A message that was packed by hand: its type, its flags, and all that follows the header."""
+
+    def __init__(self, kind: int, flags: int, body: bytes) -> None:
+        self.kind = kind
+        self.flags = flags
+        self.body = body
+
+
 class NetlinkSocket:
     """One socket of one family in the namespace in which it was made; it stays there."""
 
@@ -69,10 +78,14 @@ class NetlinkSocket:
     def _encode(self, messages: t.Sequence[t.Any]) -> list[bytes]:
         encoded = []
         for message in messages:
-            message["header"]["sequence_number"] = self._sequence
+            if isinstance(message, Raw):
+                length = _HEADER.size + len(message.body)
+                encoded.append(_HEADER.pack(length, message.kind, message.flags, self._sequence, 0) + message.body)
+            else:
+                message["header"]["sequence_number"] = self._sequence
+                message.encode()
+                encoded.append(bytes(message.data))
             self._sequence += 1
-            message.encode()
-            encoded.append(bytes(message.data))
         return encoded
 
     def send(self, messages: t.Sequence[t.Any]) -> None:
@@ -116,9 +129,14 @@ class NetlinkSocket:
     def ask(self, message: t.Any, *, dump: bool = False) -> list[t.Any]:
         """Send one request and decode the answers with the request's own class. Raises Refusal.
 
-        A dump that the kernel flags as interrupted by a change is read again.
+        The answers to a Raw request are what follows their headers. A dump that the kernel flags as interrupted by a
+        change is read again.
         """
-        message["header"]["flags"] = REQUEST | (DUMP if dump else ACK)
+        flags = REQUEST | (DUMP if dump else ACK)
+        if isinstance(message, Raw):
+            message.flags = flags
+        else:
+            message["header"]["flags"] = flags
         for _attempt in range(_DUMP_TRIES):
             answers, interrupted = self._ask_once(message)
             if not interrupted:
@@ -140,6 +158,9 @@ class NetlinkSocket:
                     if refusal is not None:
                         raise refusal
                     return answers, interrupted
+                if isinstance(message, Raw):
+                    answers.append(data[start + _HEADER.size : end])
+                    continue
                 answer = type(message)(data[start:end])
                 answer.decode()
                 answers.append(answer)

@@ -19,7 +19,7 @@ import typing as t
 
 from . import nft_encode as nft
 from .nft_messages import Expression
-from .nft_rules import Dnat, Drop, Masquerade, Network, Opaque, Ports, Rule, Verdict
+from .nft_rules import Dnat, DnatBy, Drop, Masquerade, Member, Network, Opaque, Ports, Rule, Verdict
 
 _PROTOCOL_NAMES = {number: name for name, number in nft.PROTOCOLS.items()}
 _FAMILIES = {number: version for version, number in nft.NFPROTO.items()}
@@ -75,6 +75,7 @@ class _Reader:
         self.registers: dict[int, _Value] = {}
         self.conditions: list[_Condition] = []
         self.verdict: Verdict | None = None
+        self.member: Member | None = None
         for expression in expressions:
             if expression.name == "counter":  # counts, and changes nothing
                 continue
@@ -89,7 +90,7 @@ class _Reader:
         """The keyword arguments of Rule."""
         if self.verdict is None:
             raise _Unreadable
-        return {"verdict": self.verdict, **_Conditions(self.conditions).fields}
+        return {"verdict": self.verdict, "member": self.member, **_Conditions(self.conditions).fields}
 
     def _store(self, register: int, value: _Value) -> None:
         self.registers[_word(register)] = value
@@ -145,6 +146,29 @@ class _Reader:
         else:
             raise _Unreadable
 
+    def _read_lookup(self, attributes: dict[str, t.Any]) -> None:
+        """A key made of fields of the packet is in a set, or is translated by a map."""
+        if attributes.get("flags", 0):
+            raise _Unreadable
+        name = attributes["set"].decode()
+        key = tuple(self._gather(_word(attributes["sreg"])))
+        if "dreg" in attributes:
+            self._store(attributes["dreg"], _Value(("map", name, key)))
+        elif self.member is None:
+            self.member = Member(name, key)
+        else:
+            raise _Unreadable
+
+    def _gather(self, word: int) -> t.Iterator[str]:
+        """The names of the fields that lie one behind the other from this register on."""
+        while word in self.registers and self.registers[word].field in _KEY_FIELDS:
+            value = self.registers[word]
+            if value.mask is not None:
+                raise _Unreadable
+            name, words = _KEY_FIELDS[value.field]
+            yield name
+            word += words
+
     def _read_masq(self, attributes: dict[str, t.Any]) -> None:
         flags = attributes.get("flags", 0)
         specified = nft.SPECIFIED if "proto_min" in attributes else 0
@@ -161,12 +185,32 @@ class _Reader:
         for end in ("addr", "proto"):  # the kernel adds the upper end, equal to the lower one
             if attributes.get(f"{end}_max", attributes.get(f"{end}_min")) != attributes.get(f"{end}_min"):
                 raise _Unreadable
-        packed = self._constant(attributes["addr_min"])
         version = _FAMILIES[attributes["family"]]
+        found = self._load(attributes["addr_min"]).field
+        if found[0] == "map":
+            self.verdict = self._translation(found, version, attributes)
+            return
+        packed = self._constant(attributes["addr_min"])
         if packed is None or len(packed) != _BYTES[version]:
             raise _Unreadable
         port = self._constant(attributes.get("proto_min"))
         self.verdict = Dnat(ipaddress.ip_address(packed), _number(port) if port else None)
+
+    def _translation(self, found: tuple[t.Any, ...], version: int, attributes: dict[str, t.Any]) -> DnatBy:
+        _map, name, key = found
+        port = attributes.get("proto_min")
+        if port is not None and _word(port) != _word(attributes["addr_min"]) + _BYTES[version] // 4:
+            raise _Unreadable
+        return DnatBy(name, key, version, port is not None)
+
+
+_KEY_FIELDS: dict[tuple[t.Any, ...], tuple[str, int]] = {
+    # What a register holds: the name of the field, and how many words it takes.
+    ("meta", nft.META_IIFNAME): ("iifname", nft.IFNAMSIZ // 4),
+    ("payload", nft.BASE_TRANSPORT, *nft.DESTINATION_PORT): ("dport", 1),
+    **{("payload", nft.BASE_NETWORK, *place): ("saddr", place[1] // 4) for place in nft.SOURCE.values()},
+    **{("payload", nft.BASE_NETWORK, *place): ("daddr", place[1] // 4) for place in nft.DESTINATION.values()},
+}
 
 
 def _number(data: bytes) -> int:

@@ -15,7 +15,7 @@ import struct
 import typing as t
 
 from .nft_messages import Expression, make
-from .nft_rules import Dnat, Masquerade, Network, Opaque, Ports, Rule
+from .nft_rules import Dnat, DnatBy, Masquerade, Network, Opaque, Ports, Rule
 
 REG_VERDICT, REG_1, REG_2 = 0, 1, 2
 CMP_EQ, CMP_NEQ, CMP_LTE, CMP_GTE = 0, 1, 3, 5
@@ -34,13 +34,15 @@ IFNAMSIZ = 16
 SOURCE = {4: (12, 4), 6: (8, 16)}  # offset and length in the IP header
 DESTINATION = {4: (16, 4), 6: (24, 16)}
 DESTINATION_PORT = (2, 2)
+_COUNTER = make("counter", bytes=0, packets=0)
 
 
 def encode(rule: Rule) -> list[Expression]:
     """The expressions of the rule, in order."""
     if isinstance(rule.verdict, Opaque):
         return [Expression(name, (), raw) for name, raw in rule.verdict.expressions]
-    return [*_conditions(rule), *_verdict(rule)]
+    counter = [] if isinstance(rule.verdict, (Dnat, DnatBy)) else [_COUNTER]
+    return [*_conditions(rule), *counter, *_verdict(rule)]
 
 
 def _conditions(rule: Rule) -> t.Iterator[Expression]:
@@ -70,6 +72,33 @@ def _conditions(rule: Rule) -> t.Iterator[Expression]:
         yield make("ct", dreg=REG_1, key=CT_STATUS)
         yield _masked(struct.pack("=I", IPS_DST_NAT))
         yield _compare(struct.pack("=I", 0), CMP_NEQ)
+    if rule.member is not None:
+        yield from _key(rule, rule.member.key)
+        yield make("lookup", set=rule.member.name.encode(), sreg=REG_1)
+
+
+def _key(rule: Rule, key: tuple[str, ...]) -> t.Iterator[Expression]:
+    """Load the fields of a key, each behind the other."""
+    word = 0
+    for field in key:
+        expression, words = _field(rule, field, register(word))
+        yield expression
+        word += words
+
+
+def _field(rule: Rule, field: str, into: int) -> tuple[Expression, int]:
+    """Load one field; also how many words of four bytes it takes."""
+    if field == "iifname":
+        return make("meta", dreg=into, key=META_IIFNAME), IFNAMSIZ // 4
+    if field == "dport":
+        return _payload(BASE_TRANSPORT, *DESTINATION_PORT, into), 1
+    offset, length = (SOURCE if field == "saddr" else DESTINATION)[rule.family or 4]
+    return _payload(BASE_NETWORK, offset, length, into), length // 4
+
+
+def register(word: int) -> int:
+    """The number of the register that begins at this word of four bytes (enum nft_registers)."""
+    return 1 + word // 4 if word % 4 == 0 else 8 + word
 
 
 def _compare(data: bytes, operator: int = CMP_EQ) -> Expression:
@@ -85,8 +114,8 @@ def _meta(key: int, value: bytes, operator: int = CMP_EQ) -> t.Iterator[Expressi
     yield _compare(value, operator)
 
 
-def _payload(base: int, offset: int, length: int) -> Expression:
-    return make("payload", dreg=REG_1, base=base, offset=offset, len=length)
+def _payload(base: int, offset: int, length: int, into: int = REG_1) -> Expression:
+    return make("payload", dreg=into, base=base, offset=offset, len=length)
 
 
 def _prefix(field: dict[int, tuple[int, int]], network: Network, operator: int) -> t.Iterator[Expression]:
@@ -125,6 +154,13 @@ def _verdict(rule: Rule) -> t.Iterator[Expression]:
         if verdict.port is not None:
             yield _load(REG_2, _port(verdict.port))
             attributes.update(proto_min=REG_2, flags=SPECIFIED)
+        yield make("nat", **attributes)
+    elif isinstance(verdict, DnatBy):
+        yield from _key(rule, verdict.key)
+        yield make("lookup", set=verdict.name.encode(), sreg=REG_1, dreg=REG_1)
+        attributes = {"type": NAT_DNAT, "family": NFPROTO[verdict.version], "addr_min": REG_1}
+        if verdict.ports:
+            attributes.update(proto_min=register(SOURCE[verdict.version][1] // 4), flags=SPECIFIED)
         yield make("nat", **attributes)
     else:
         yield make("immediate", dreg=REG_VERDICT, data=NF_DROP)

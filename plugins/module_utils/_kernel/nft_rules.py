@@ -21,12 +21,21 @@ Network = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class Chain(t.NamedTuple):
-    """A base chain: its type, its hook and its priority (nft(8), "CHAINS")."""
+    """A chain: of a base chain its type, hook, priority and policy (nft(8), "CHAINS"); of any other only the name."""
 
     name: str
-    type: str
-    hook: str
-    priority: int
+    type: str = ""
+    hook: str = ""
+    priority: int = 0
+    policy: str = "accept"
+
+    def __str__(self) -> str:
+        """As nft(8) writes it, after ``add chain inet patchbay NAME``."""
+        return (
+            f"{{ type {self.type} hook {self.hook} priority {self.priority}; policy {self.policy}; }}"
+            if self.type
+            else ""
+        )
 
 
 # In the order in which their rules are listed. The priorities are those that nft calls raw, dstnat and srcnat.
@@ -83,6 +92,29 @@ class Dnat:
         return "dnat ip6 to " + (f"[{self.address}]:{self.port}" if self.port else str(self.address))
 
 
+FIELDS = {
+    # What a key may be made of, in this order: the types of nft(8), and what the packet is asked for.
+    "iifname": "ifname",
+    "saddr": "{addr}",
+    "daddr": "{addr}",
+    "dport": "inet_service",
+}
+
+
+@dataclass(frozen=True)
+class DnatBy:
+    """The destination becomes what the map ``name`` says for a ``key`` of FIELDS; what is not in the map is not translated."""
+
+    name: str
+    key: tuple[str, ...]
+    version: int
+    ports: bool
+    """Whether the map tells the port too."""
+
+    def __str__(self) -> str:
+        return f"dnat {IP[self.version]} to {{key}} map @{self.name}"
+
+
 @dataclass(frozen=True)
 class Drop:
     """The packet is thrown away."""
@@ -101,7 +133,16 @@ class Opaque:
         return "# a rule of another shape: " + " ".join(name for name, _data in self.expressions)
 
 
-Verdict = t.Union[Masquerade, Dnat, Drop, Opaque]
+Verdict = t.Union[Masquerade, Dnat, DnatBy, Drop, Opaque]
+IP = {4: "ip", 6: "ip6"}
+
+
+@dataclass(frozen=True)
+class Member:
+    """The condition that the ``key`` of FIELDS is in the set ``name``."""
+
+    name: str
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,6 +168,7 @@ class Rule:
     protocol: str | None = None
     ports: Ports | None = None
     translated: bool = False
+    member: Member | None = None
     handle: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -142,7 +184,11 @@ class Rule:
 
     def __str__(self) -> str:
         """The rule in nft's own syntax, without its comment."""
-        return " ".join([*_conditions(self), str(self.verdict)])
+        counter = [] if isinstance(self.verdict, (Dnat, DnatBy)) else ["counter"]
+        verdict = str(self.verdict)
+        if isinstance(self.verdict, DnatBy):
+            verdict = verdict.replace("{key}", _key(self, self.verdict.key))
+        return " ".join([*_conditions(self), *counter, verdict])
 
 
 def sort_networks(networks: t.Iterable[Network]) -> tuple[Network, ...]:
@@ -150,9 +196,16 @@ def sort_networks(networks: t.Iterable[Network]) -> tuple[Network, ...]:
     return tuple(sorted(set(networks), key=lambda net: (net.version, int(net.network_address), net.prefixlen)))
 
 
+def _key(rule: Rule, key: tuple[str, ...]) -> str:
+    ip = IP.get(rule.family or 0, "")
+    words = {"iifname": "iifname", "saddr": f"{ip} saddr", "daddr": f"{ip} daddr", "dport": f"{rule.protocol} dport"}
+    return " . ".join(words[field] for field in key)
+
+
 def _conditions(rule: Rule) -> t.Iterator[str]:
-    ip = {4: "ip", 6: "ip6", None: ""}[rule.family]
-    addresses = rule.source or rule.destination or rule.not_destinations
+    ip = IP.get(rule.family or 0, "")
+    lookup = rule.verdict.key if isinstance(rule.verdict, DnatBy) else rule.member.key if rule.member else ()
+    addresses = rule.source or rule.destination or rule.not_destinations or {"saddr", "daddr"} & set(lookup)
     if rule.family and not addresses:  # an address condition says the family by itself
         yield f"meta nfproto ipv{rule.family}"
     if rule.in_interface is not None:
@@ -171,10 +224,12 @@ def _conditions(rule: Rule) -> t.Iterator[str]:
         yield "fib daddr type local"
     if rule.ports is not None:
         yield f"{rule.protocol} dport {rule.ports}"
-    elif rule.protocol is not None:
+    elif rule.protocol is not None and "dport" not in lookup:
         yield f"meta l4proto {rule.protocol}"
     if rule.translated:
         yield "ct status dnat"
+    if rule.member is not None:
+        yield f"{_key(rule, rule.member.key)} @{rule.member.name}"
 
 
 def short(network: Network) -> str:

@@ -211,7 +211,7 @@ class Bridge:
         view["ports"] = sorted(port.name for port in state.of(Port) if port.bridge == self.device)
         return view
 
-    def warnings(self, state: State) -> list[str]:
+    def warnings(self, before: State, after: State) -> list[str]:
         return []
 
 

@@ -11,29 +11,43 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from .._engine.model import Item, State, Step
-from .._errors import Conflict, NotFound
+from .._engine.model import Item, State
+from .._errors import NotFound
 from .._kernel.kernel import Kernel
-from . import forward_params, forward_rules, forwarding, nat, sysctl, way
-from .forward_rules import KIND, Service, Target
+from . import forward_params, forwarding, listeners, nat, nat_layout, sysctl, way
+from .forwarding import Demand
+from .nat_specs import ForwardSpec, Service, Spec, Target
 from .words import place
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The wish for one forward. ``services`` has one entry per IP version; more than one only when it is to be absent."""
+    """One forward that is to be present or absent; for each IP version a service and, where it is to be present, a target."""
 
     netns: str | None
     services: tuple[Service, ...]
-    target: Target | None
-    """Without ``hairpin``, which depends on the routes; None when the forward is to be absent."""
+    targets: tuple[Target, ...]
+    """One for each service, without ``hairpin``, which depends on the routes; none when the forward is to be absent."""
     hairpin: bool
     forwarding: bool
-    present: bool
+    reset: bool
+    force: bool
+
+    @property
+    def present(self) -> bool:
+        return bool(self.targets)
 
     @property
     def name(self) -> str:
-        return f"forward of {self.services[0]}{place(self.netns)}"
+        return f"forward of {', '.join(map(str, self.services))}{place(self.netns)}"
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        return tuple(("forward", str(service)) for service in self.services)
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        return tuple(service.family for service in self.services)
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> Forward:
@@ -42,22 +56,23 @@ class Forward:
         return cls(
             netns=given.netns,
             services=given.services,
-            target=given.target,
+            targets=given.targets,
             hairpin=params.get("hairpin") is not False,
             forwarding=params.get("forwarding") is not False,
-            present=given.target is not None,
+            reset=params.get("established") == "reset",
+            force=bool(params.get("force")),
         )
 
-    def observe(self, kernel: Kernel) -> State:
-        items: list[Item] = nat.observe(kernel, self.netns)
-        more: list[str] = []
-        if self.target is not None:
-            ways = way.observe(kernel, self.netns, self.target.address)
-            items += ways
-            more = self._localnet(State(ways), self.target) if self.target.localhost else []
-        for service in self.services:
-            items += forwarding.observe(kernel, self.netns, [service.family], _holder(service), more)
-        return State(items)
+    @classmethod
+    def wish(cls, params: t.Mapping[str, t.Any]) -> nat.Nat:
+        """The wish for one forward. Raises InvalidInput."""
+        return nat.Nat((cls.from_params(params),))
+
+    def observe(self, kernel: Kernel) -> list[Item]:
+        return [item for target in self.targets for item in way.observe(kernel, self.netns, target.address)]
+
+    def settings(self, state: State) -> list[str]:
+        return [name for target in self.targets if target.loopback for name in self._localnet(state, target)]
 
     def _localnet(self, state: State, target: Target) -> list[str]:
         """The setting that lets 127.0.0.0/8 leave towards the target."""
@@ -68,74 +83,72 @@ class Forward:
         found: way.Way | None = state.get(("way", self.netns, target.address))
         return found or way.Way(self.netns, target.address)
 
-    def plan(self, state: State) -> list[Step]:
-        out: list[Step] = []
-        for service in self.services:
-            steps = self._plan(state, service)
-            for step in steps:
-                state = step.project(state)
-            out += steps
-        return out
+    @property
+    def bare(self) -> list[Spec]:
+        return [ForwardSpec(service, target) for service, target in zip(self.services, self.targets)]
 
-    def _plan(self, state: State, service: Service) -> list[Step]:
-        holder = _holder(service)
-        rules = forward_rules.build(service, self._completed(state, self.target)) if self.target else ()
-        wanted = self._settings(state, service)
-        self._refuse_overlap(state, nat.NatObject(self.netns, KIND, service.identity, tuple(rules)))
-        return [  # what opens the machine comes after the rules that guard it, and goes before them
-            *forwarding.release(state, self.netns, wanted, holder),
-            *nat.put(state, self.netns, KIND, service.identity, rules),
-            *forwarding.hold(state, self.netns, wanted, holder),
+    def specs(self, state: State) -> list[Spec]:
+        """Completed with the network whose clients need the hairpin rule."""
+        return [
+            ForwardSpec(service, replace(target, hairpin=self._way(state, target).network if self.hairpin else None))
+            for service, target in zip(self.services, self.targets)
         ]
 
-    def _completed(self, state: State, target: Target) -> Target:
-        """The target with the network whose clients need the hairpin rule."""
-        return replace(target, hairpin=self._way(state, target).network if self.hairpin else None)
+    def demands(self, state: State) -> dict[str, Demand]:
+        out: dict[str, Demand] = {}
+        for service, key, target in zip(self.services, self.keys, self.targets):
+            holders = frozenset([nat.holder(key)])
+            wanted = forwarding.needed(state, self.netns, service.family, holders) if self.forwarding else {}
+            if target.loopback:
+                wanted.update(dict.fromkeys(self._needed_localnet(state, target), "1"))
+            out.update({name: Demand(value, holders) for name, value in wanted.items()})
+        return out
 
-    def _settings(self, state: State, service: Service) -> dict[str, str]:
-        if self.target is None:
+    def _needed_localnet(self, state: State, target: Target) -> list[str]:
+        names = self._localnet(state, target)
+        if not names:
+            raise NotFound(
+                f"loopback: true needs a route to to_address {target.address}{place(self.netns)}, and there is none. "
+                "Create the bridge or the route to it first."
+            )
+        return names
+
+    def view(self, state: State, specs: list[Spec]) -> dict[str, t.Any]:
+        found = t.cast("list[ForwardSpec]", specs)
+        if not found:
             return {}
-        wanted = forwarding.needed(state, self.netns, service.family, _holder(service)) if self.forwarding else {}
-        if self.target.localhost:
-            names = self._localnet(state, self.target)
-            if not names:
-                raise NotFound(
-                    f"localhost: true needs a route to to_address {self.target.address}{place(self.netns)}, and there is none. "
-                    "Create the bridge or the route to it first."
-                )
-            wanted.update(dict.fromkeys(names, "1"))
-        return wanted
+        service, target = found[0].service, found[0].target
+        return {
+            "netns": self.netns,
+            "family": [f"ipv{spec.service.family}" for spec in found],
+            "protocol": service.protocol,
+            "port": str(service.ports),
+            "address": [str(spec.service.address) for spec in found if spec.service.address],
+            "in_interface": service.in_interface,
+            "to_address": [str(spec.target.address) for spec in found],
+            "to_port": str(target.ports or service.ports),
+            "sources": [str(source) for spec in found for source in spec.target.sources],
+            "local": any(spec.target.local for spec in found),
+            "hairpin": [str(spec.target.hairpin) for spec in found if spec.target.hairpin],
+            "loopback": any(spec.target.loopback for spec in found),
+            "forwarding": all(forwarding.is_on(state, self.netns, spec.service.family) for spec in found),
+            "rules": nat_layout.shown(found),
+        }
 
-    def _refuse_overlap(self, state: State, wanted: nat.NatObject) -> None:
-        ours = forward_rules.claims(wanted)
-        for other in state.of(nat.NatObject):
-            if other.kind != KIND or other.key == wanted.key:
-                continue
-            for part, theirs in forward_rules.claims(other).items():
-                if part in ours and ours[part].overlaps(theirs):
-                    raise Conflict(
-                        f"{ours[part]} is forwarded already{place(self.netns)}: the forward of {theirs} to "
-                        f"{forward_rules.shown(other).get('to_address')} takes in the same {_CLAIMED[part]}",
-                        other=forward_rules.shown(other),
-                    )
-
-    def view(self, state: State) -> dict[str, t.Any]:
-        for service in self.services:
-            now: nat.NatObject | None = state.get(("nat", self.netns, KIND, service.identity))
-            if now is not None:
-                return {
-                    "netns": self.netns,
-                    **forward_rules.shown(now),
-                    "forwarding": forwarding.is_on(state, self.netns, service.family),
-                    "rules": [f"{rule.chain}: {rule}" for rule in now.rules],
-                }
-        return {}
-
-    def warnings(self, state: State) -> list[str]:
-        if self.target is None:
-            return []
-        out = forwarding.warning(state, self.netns, self.services[0].family) if self.forwarding else []
-        return [*out, *self._hairpin_warnings(self._way(state, self.target))] if self.hairpin else out
+    def warnings(self, before: State, after: State) -> list[str]:
+        out: list[str] = []
+        demands = self.demands(before) if self.forwarding else {}
+        for spec in t.cast("list[ForwardSpec]", self.specs(before)):
+            if self.forwarding:
+                out += forwarding.warnings(before, after, self.netns, spec.service.family, demands)
+            out += self._hairpin_warnings(self._way(before, spec.target)) if self.hairpin else []
+            out += listeners.warnings(after, spec)
+        if len(self.targets) > 1 and any(target.loopback for target in self.targets):
+            out.append(
+                "loopback: true works for 127.0.0.0/8 only: the kernel never lets ::1 leave the machine. "
+                "A client that connects to the name localhost may try ::1 first."
+            )
+        return out
 
     def _hairpin_warnings(self, found: way.Way) -> list[str]:
         if found.network is None:
@@ -152,14 +165,3 @@ class Forward:
                 f"Set hairpin: true on {found.port} with the veth module if that is wanted."
             ]
         return []
-
-
-_CLAIMED = {
-    "in": "packets. Remove that one with state: absent, or choose another port, address or in_interface.",
-    "local": "connections of the machine itself. Set local: false for one of the two.",
-    "localhost": "connections to localhost. Set localhost: false for one of the two.",
-}
-
-
-def _holder(service: Service) -> str:
-    return f"{KIND} {service.identity}"

@@ -15,15 +15,15 @@ from .._kernel import nft_rules
 from .._kernel.nft_encode import PROTOCOLS
 from . import checks, ports
 from .checks import Address, Network
-from .forward_rules import Service, Target
+from .nat_specs import Service, Target
 
 
 class Given(t.NamedTuple):
-    """What was asked for; ``target`` is None for a forward that is to be absent."""
+    """What was asked for, for each IP version; ``targets`` is empty for a forward that is to be absent."""
 
     netns: str | None
     services: tuple[Service, ...]
-    target: Target | None
+    targets: tuple[Target, ...]
 
 
 def parse(params: t.Mapping[str, t.Any]) -> Given:
@@ -33,33 +33,58 @@ def parse(params: t.Mapping[str, t.Any]) -> Given:
     protocol = _protocol(params.get("protocol"))
     outside = _ports(params.get("port"))
     device = _in_interface(params.get("in_interface"))
-    address = _address(params.get("address"))
-    to_address = _to_address(params.get("to_address"), needed=present)
+    addresses = _by_version("address", map(_address, _texts(params.get("address"))))
+    targets = _by_version("to_address", map(_to_address, _texts(params.get("to_address"))))
     sources = _sources(params.get("sources"))
-    _check_families(address, to_address, sources)
+    if present and not targets:
+        raise InvalidInput("to_address is missing: give the address to forward to, such as 192.168.15.2.")
+    families = _families(addresses, targets, sources)
     inside = ports.parse(params["to_port"], "to_port") if params.get("to_port") is not None else None
     ports.check_widths(outside, inside)
-    if to_address is not None and to_address == address:
-        raise InvalidInput(f"to_address {to_address} is the same as address: a forward leads to another address.")
-    if params.get("localhost") and to_address is not None and to_address.version == 6:
+    for version, address in targets.items():
+        if address == addresses.get(version):
+            raise InvalidInput(f"to_address {address} is the same as address: a forward leads to another address.")
+    loopback = bool(params.get("loopback"))
+    if loopback and list(targets) == [6]:
         raise InvalidInput(
-            f"localhost: true is not possible for the IPv6 target {to_address}: the kernel never lets ::1 leave the machine, "
+            f"loopback: true is not possible for the IPv6 target {targets[6]}: the kernel never lets ::1 leave the machine, "
             "and has no setting for it. "
             "Forward to an IPv4 address, or connect to another address of the machine instead of localhost."
         )
-    services = tuple(
-        Service(family, protocol, outside, address, device) for family in _families(address, to_address, sources)
+    services = tuple(Service(family, protocol, outside, addresses.get(family), device) for family in families)
+    if not present:
+        return Given(netns, services, ())
+    return Given(
+        netns,
+        services,
+        tuple(
+            Target(
+                targets[family],
+                None if inside == outside else inside,
+                tuple(network for network in sources if network.version == family),
+                local=params.get("local") is not False,
+                loopback=loopback and family == 4,
+            )
+            for family in families
+        ),
     )
-    if not present or to_address is None:
-        return Given(netns, services, None)
-    target = Target(
-        to_address,
-        None if inside == outside else inside,
-        sources,
-        local=params.get("local") is not False,
-        localhost=bool(params.get("localhost")),
-    )
-    return Given(netns, services, target)
+
+
+def _texts(value: str | t.Sequence[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _by_version(option: str, addresses: t.Iterable[Address]) -> dict[int, Address]:
+    """At most one address of each IP version."""
+    out: dict[int, Address] = {}
+    for address in addresses:
+        if address.version in out:
+            raise InvalidInput(
+                f"{option}: {out[address.version]} and {address} are both IPv{address.version}; "
+                "give one address of each IP version at most, and make another forward for the other."
+            )
+        out[address.version] = address
+    return dict(sorted(out.items()))
 
 
 def _protocol(text: str | None) -> str:
@@ -86,9 +111,7 @@ def _in_interface(text: str | None) -> str | None:
     return checks.interface(text, "in_interface")
 
 
-def _address(text: str | None) -> Address | None:
-    if text is None:
-        return None
+def _address(text: str) -> Address:
     address = checks.address(text, "address")
     if address.is_unspecified:
         raise InvalidInput(
@@ -105,11 +128,7 @@ def _address(text: str | None) -> Address | None:
     return address
 
 
-def _to_address(text: str | None, *, needed: bool) -> Address | None:
-    if text is None:
-        if needed:
-            raise InvalidInput("to_address is missing: give the address to forward to, such as 192.168.15.2.")
-        return None
+def _to_address(text: str) -> Address:
     address = checks.address(text, "to_address")
     wrong = {
         "unspecified": address.is_unspecified,
@@ -126,25 +145,41 @@ def _to_address(text: str | None, *, needed: bool) -> Address | None:
 def _sources(texts: t.Sequence[str] | None) -> tuple[Network, ...]:
     networks = [checks.network(text, "sources") for text in texts or ()]
     checks.unique(networks, "sources")
-    return nft_rules.sort_networks(networks)
+    return nft_rules.sort_networks(network for network in networks if not _inside_another(network, networks))
 
 
-def _check_families(address: Address | None, to_address: Address | None, sources: t.Sequence[Network]) -> None:
-    """All addresses of one forward are of one IP version."""
-    named: list[tuple[str, Address | Network]] = [("sources", network) for network in sources]
-    named += [("address", address)] if address is not None else []
-    named += [("to_address", to_address)] if to_address is not None else []
-    for option, value in named:
-        if value.version != named[-1][1].version:
-            last, other = named[-1]
-            raise InvalidInput(
-                f"{option} {value} is IPv{value.version} but {last} {other} is IPv{other.version}; make one forward for each IP version."
-            )
+def _inside_another(network: Network, networks: t.Sequence[Network]) -> bool:
+    """Whether a larger one of them says it already."""
+    larger = (other for other in networks if other.version == network.version and other != network)
+    return any(network.subnet_of(other) for other in larger)  # type: ignore[arg-type]
 
 
-def _families(address: Address | None, to_address: Address | None, sources: t.Sequence[Network]) -> list[int]:
-    """The IP version that the addresses tell, or both."""
-    for value in (to_address, address, *sources):
-        if value is not None:
-            return [value.version]
-    return [4, 6]
+def _families(
+    addresses: t.Mapping[int, Address], targets: t.Mapping[int, Address], sources: t.Sequence[Network]
+) -> list[int]:
+    """The IP versions of the forward: those of its targets, or what else tells them; both when nothing does.
+
+    What is named for one of two versions only is refused: left out for the other, it would open more than was meant.
+    """
+    of_sources: dict[int, Network] = {network.version: network for network in sources}
+    everything: dict[str, t.Mapping[int, t.Any]] = {"to_address": targets, "address": addresses, "sources": of_sources}
+    named = {option: values for option, values in everything.items() if values}
+    if not named:
+        return [4, 6]
+    first, versions = next((option, sorted(values)) for option, values in named.items())
+    for option, values in named.items():
+        if sorted(values) == versions:
+            continue
+        for version in (4, 6):
+            if version in values and version not in versions:
+                other = next(iter(named[first].values()))
+                raise InvalidInput(
+                    f"{option} {values[version]} is IPv{version} but {first} {other} is IPv{other.version}; "
+                    "make one forward for each IP version, or name both everywhere."
+                )
+            if version in versions and version not in values:
+                raise InvalidInput(
+                    f"{option}: nothing is said for IPv{version}, but {first} {named[first][version]} is IPv{version}; "
+                    "name both IP versions, or make one forward for each."
+                )
+    return versions

@@ -33,12 +33,17 @@ class Advertised:
         return ("advertised", self.netns, self.device)
 
 
-def observe(
-    kernel: Kernel, netns: str | None, versions: t.Iterable[int], holder: str, more: t.Iterable[str] = ()
-) -> list[Item]:
-    """The settings that matter for the IP versions, the named ones, and all that ``holder`` holds."""
+class Demand(t.NamedTuple):
+    """The value that a setting is to have, and who needs it."""
+
+    value: str
+    holders: frozenset[str]
+
+
+def observe(kernel: Kernel, netns: str | None, versions: t.Iterable[int], more: t.Iterable[str] = ()) -> list[Item]:
+    """The settings that matter for the IP versions, the named ones, and all that are held; what would overrule them, too."""
     items: list[Item] = []
-    names = [name for name, record in holds.read(kernel.identity(netns)).items() if holder in record.holders]
+    names = list(holds.read(kernel.identity(netns)))
     for version in versions:
         names.append(FORWARDING[version])
         names += _switched_on_alone(kernel, netns, version)
@@ -51,7 +56,7 @@ def observe(
             names += [_accept_ra(device) for device in devices]
     for name in dict.fromkeys([*names, *more]):
         items += sysctl.observe(kernel, netns, name)
-    return items
+    return [*items, *sysctl.observe_rivals(kernel, netns, [FORWARDING[version] for version in versions])]
 
 
 def _switched_on_alone(kernel: Kernel, netns: str | None, version: int) -> list[str]:
@@ -70,7 +75,7 @@ def _accept_ra(device: str) -> str:
     return sysctl.of_device(6, device, "accept_ra")
 
 
-def needed(state: State, netns: str | None, version: int, holder: str) -> dict[str, str]:
+def needed(state: State, netns: str | None, version: int, holders: t.Collection[str]) -> dict[str, str]:
     """Setting and value, in the order to set them, for a namespace that forwards.
 
     Linux stops listening to router advertisements when it forwards, and drops the default routes it
@@ -85,7 +90,7 @@ def needed(state: State, netns: str | None, version: int, holder: str) -> dict[s
                 wanted[name] = "2"
         for held in state.of(sysctl.Hold):  # the route may be gone for a while, the need is not
             there = state.get(("sysctl", netns, held.name)) is not None
-            if there and held.name.endswith(".accept_ra") and holder in held.holders:
+            if there and held.name.endswith(".accept_ra") and not held.holders.isdisjoint(holders):
                 wanted[held.name] = "2"
     off = not is_on(state, netns, version)
     for item in state.of(sysctl.Sysctl):
@@ -96,20 +101,26 @@ def needed(state: State, netns: str | None, version: int, holder: str) -> dict[s
     return wanted
 
 
-def hold(state: State, netns: str | None, wanted: t.Mapping[str, str], holder: str) -> list[Step]:
-    """The steps by which ``holder`` gets all values, in order."""
+def hold(state: State, netns: str | None, wanted: t.Mapping[str, Demand]) -> list[Step]:
+    """The steps by which everybody gets the values they demand, in order."""
     return [
         step
-        for name, value in wanted.items()
-        for step in sysctl.hold(state, netns, name, value, holder, disturbed=_disturbed(name))
+        for name, demand in wanted.items()
+        for step in sysctl.hold(state, netns, name, demand.value, demand.holders, disturbed=_disturbed(name))
     ]
 
 
-def release(state: State, netns: str | None, wanted: t.Container[str], holder: str) -> list[Step]:
-    """The steps by which ``holder`` lets go of all but the ``wanted``; forwarding ends before what protects it."""
-    held = [item.name for item in state.of(sysctl.Hold) if holder in item.holders and item.name not in wanted]
-    held.sort(key=lambda name: (name.endswith(".accept_ra"), _disturbed(name), name))
-    return [step for name in held for step in sysctl.release(state, netns, name, holder, disturbed=_disturbed(name))]
+def release(state: State, netns: str | None, wanted: t.Mapping[str, Demand], holders: t.Collection[str]) -> list[Step]:
+    """The steps by which ``holders`` let go of what they don't demand; forwarding ends before what protects it."""
+    leaving = {
+        item.name: item.holders
+        & frozenset(holders) - (wanted[item.name].holders if item.name in wanted else frozenset())
+        for item in state.of(sysctl.Hold)
+    }
+    names = sorted(leaving, key=lambda name: (name.endswith(".accept_ra"), _disturbed(name), name))
+    return [
+        step for name in names for step in sysctl.release(state, netns, name, leaving[name], disturbed=_disturbed(name))
+    ]
 
 
 def _disturbed(name: str) -> bool:
@@ -123,12 +134,14 @@ def is_on(state: State, netns: str | None, version: int) -> bool:
     return now is not None and now.value != "0"
 
 
-def warning(state: State, netns: str | None, version: int) -> list[str]:
-    """What switching on means for the rest of the machine."""
-    if is_on(state, netns, version):
-        return []
+def warnings(before: State, after: State, netns: str | None, version: int, wanted: t.Mapping[str, Demand]) -> list[str]:
+    """What switching on means for the rest of the machine, and what would switch it off again."""
+    out = sysctl.overruled(after, netns, {name: demand.value for name, demand in wanted.items()})
+    if is_on(before, netns, version):
+        return out
     where = place(netns) or " here"
     return [
+        *out,
         f"{FORWARDING[version]} is switched on{where}: from now on packets are routed between all interfaces{place(netns)}, "
-        "not only for this rule. It is given back when the last object that needs it is absent; set forwarding: false to leave it alone."
+        "not only for this rule. It is given back when the last object that needs it is absent; set forwarding: false to leave it alone.",
     ]

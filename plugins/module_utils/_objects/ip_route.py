@@ -153,7 +153,7 @@ class IpRoute:
         now: Route | None = state.get(self.wanted.key)
         return {} if now is None or (not self.present and not self._satisfied(now)) else route.shown(now)
 
-    def warnings(self, state: State) -> list[str]:
+    def warnings(self, before: State, after: State) -> list[str]:
         return []
 
 

@@ -12,16 +12,15 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from .._engine.model import State, Step
+from .._engine.model import Item, State
 from .._errors import InvalidInput
 from .._kernel import nft_rules
 from .._kernel.kernel import Kernel
-from .._kernel.nft_rules import Ports, Rule
-from . import checks, forwarding, nat, ports
+from . import checks, forwarding, nat, nat_layout, ports
 from .checks import Network
+from .forwarding import Demand
+from .nat_specs import MasqueradeSpec, Spec
 from .words import place
-
-KIND = "masquerade"
 
 # Destinations that the outside has no business with: multicast, and link-local addresses, which are not routed.
 _NEVER = {
@@ -32,29 +31,25 @@ _NEVER = {
 
 @dataclass(frozen=True)
 class Masquerade:
-    """The wish for one masquerade: packets from ``source`` to anywhere but ``exclude``."""
+    """One masquerade that is to be present or absent."""
 
     netns: str | None
-    source: Network
-    out_interface: str | None
-    exclude: tuple[Network, ...]
-    random: bool
-    to_ports: Ports | None
+    spec: MasqueradeSpec
     forwarding: bool
+    reset: bool
     present: bool
 
     @property
     def name(self) -> str:
-        out = f" out of {self.out_interface}" if self.out_interface else ""
-        return f"masquerade of {self.source}{out}{place(self.netns)}"
+        return f"masquerade of {self.spec}{place(self.netns)}"
 
     @property
-    def _identity(self) -> str:
-        return nat.identity(f"{self.source} out {self.out_interface}" if self.out_interface else str(self.source))
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        return (self.spec.key,)
 
     @property
-    def _holder(self) -> str:
-        return f"{KIND} {self._identity}"
+    def versions(self) -> tuple[int, ...]:
+        return (self.spec.source.version,)
 
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any]) -> Masquerade:
@@ -62,69 +57,69 @@ class Masquerade:
         source = checks.network(params.get("source") or "", "source") if params.get("source") else _no_source()
         _check_source(source)
         out_interface = params.get("out_interface")
-        return cls(
-            netns=checks.namespace(params.get("netns")),
+        spec = MasqueradeSpec(
             source=source,
             out_interface=None if out_interface is None else checks.interface(out_interface, "out_interface"),
             exclude=_exclude(params.get("exclude"), source),
             random=bool(params.get("random")),
             to_ports=ports.parse(params["to_ports"], "to_ports") if params.get("to_ports") is not None else None,
+        )
+        return cls(
+            netns=checks.namespace(params.get("netns")),
+            spec=spec,
             forwarding=params.get("forwarding") is not False,
+            reset=params.get("established") == "reset",
             present=params.get("state", "present") == "present",
         )
 
-    def observe(self, kernel: Kernel) -> State:
-        settings = forwarding.observe(kernel, self.netns, [self.source.version], self._holder)
-        return State([*nat.observe(kernel, self.netns), *settings])
+    @classmethod
+    def wish(cls, params: t.Mapping[str, t.Any]) -> nat.Nat:
+        """The wish for one masquerade. Raises InvalidInput."""
+        return nat.Nat((cls.from_params(params),))
 
-    def plan(self, state: State) -> list[Step]:
-        version = self.source.version
-        wanted = forwarding.needed(state, self.netns, version, self._holder) if self.present and self.forwarding else {}
-        return [
-            *forwarding.release(state, self.netns, wanted, self._holder),
-            *nat.put(state, self.netns, KIND, self._identity, self._rules() if self.present else ()),
-            *forwarding.hold(state, self.netns, wanted, self._holder),
-        ]
+    def observe(self, kernel: Kernel) -> list[Item]:
+        return []
 
-    def _rules(self) -> t.Iterator[Rule]:
-        if self.to_ports is not None:
-            for protocol in ("tcp", "udp"):
-                yield self._rule(protocol, protocol, self.to_ports)
-        yield self._rule("all", None, None)
+    def settings(self, state: State) -> list[str]:
+        return []
 
-    def _rule(self, part: str, protocol: str | None, to_ports: Ports | None) -> Rule:
-        return Rule(
-            "postrouting",
-            nft_rules.Masquerade(to_ports, self.random),
-            nat.comment(KIND, self._identity, part),
-            family=self.source.version,
-            out_interface=self.out_interface,
-            source=self.source,
-            not_destinations=self.exclude,
-            protocol=protocol,
-        )
+    @property
+    def bare(self) -> list[Spec]:
+        return [self.spec] if self.present else []
 
-    def view(self, state: State) -> dict[str, t.Any]:
-        now: nat.NatObject | None = state.get(("nat", self.netns, KIND, self._identity))
-        if now is None:
+    @property
+    def force(self) -> bool:
+        return False
+
+    def specs(self, state: State) -> list[Spec]:
+        return self.bare
+
+    def demands(self, state: State) -> dict[str, Demand]:
+        if not self.present or not self.forwarding:
             return {}
-        shown: dict[str, t.Any] = {"netns": self.netns, "source": str(self.source), "out_interface": self.out_interface}
-        for rule in now.readable[:1]:
-            verdict = rule.verdict
-            everything = f"{'::' if rule.family == 6 else '0.0.0.0'}/0"
-            shown["source"] = str(rule.source or everything)
-            shown["out_interface"] = rule.out_interface
-            shown["exclude"] = [str(network) for network in rule.not_destinations]
-            shown["random"] = isinstance(verdict, nft_rules.Masquerade) and verdict.random
-            limit = verdict.ports if isinstance(verdict, nft_rules.Masquerade) else None
-            shown["to_ports"] = str(limit) if limit else None
-        shown["forwarding"] = forwarding.is_on(state, self.netns, self.source.version)
-        shown["rules"] = [f"{rule.chain}: {rule}" for rule in now.rules]
-        return shown
+        holders = frozenset(nat.holder(key) for key in self.keys)
+        wanted = forwarding.needed(state, self.netns, self.versions[0], holders)
+        return {name: Demand(value, holders) for name, value in wanted.items()}
 
-    def warnings(self, state: State) -> list[str]:
-        wanted = self.present and self.forwarding
-        return forwarding.warning(state, self.netns, self.source.version) if wanted else []
+    def view(self, state: State, specs: list[Spec]) -> dict[str, t.Any]:
+        if not specs:
+            return {}
+        spec = t.cast(MasqueradeSpec, specs[0])
+        return {
+            "netns": self.netns,
+            "source": str(spec.source),
+            "out_interface": spec.out_interface,
+            "exclude": [str(network) for network in spec.exclude],
+            "random": spec.random,
+            "to_ports": str(spec.to_ports) if spec.to_ports else None,
+            "forwarding": forwarding.is_on(state, self.netns, self.versions[0]),
+            "rules": nat_layout.shown(specs),
+        }
+
+    def warnings(self, before: State, after: State) -> list[str]:
+        if not self.present or not self.forwarding:
+            return []
+        return forwarding.warnings(before, after, self.netns, self.versions[0], self.demands(before))
 
 
 def _no_source() -> t.NoReturn:

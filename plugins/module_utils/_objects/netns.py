@@ -289,7 +289,7 @@ class Netns:
             "ours": now.ours,
         }
 
-    def warnings(self, state: State) -> list[str]:
+    def warnings(self, before: State, after: State) -> list[str]:
         return []
 
 

@@ -7,18 +7,19 @@
 """Kernel settings under /proc/sys, and the record of those that were switched on for an object of ours.
 
 A *hold* remembers, under /run, what a setting was before somebody needed another value and who still
-needs it. The last holder that leaves gives the old value back.
+needs it. The last holder that leaves gives the old value back. Until then the value is also in a file of
+sysctl.d, so that it outlives a reload of the machine's configuration.
 """
 
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import InvalidInput
-from .._kernel import holds, procsys
+from .._kernel import dropin, holds, procsys
 from .._kernel.kernel import Kernel
 from .checks import Interface
 from .words import place, prefix
@@ -39,16 +40,31 @@ class Sysctl:
 
 @dataclass(frozen=True)
 class Hold:
-    """The record that ``name`` was ``previous`` before ``holders`` needed another value."""
+    """The record that ``name`` was ``previous`` before ``holders`` needed ``value``."""
 
     netns: str | None
     name: str
     previous: str
     holders: frozenset[str]
+    value: str | None = None
+    """None in the record of an older version, which did not say."""
 
     @property
     def key(self) -> Key:
         return ("hold", self.netns, self.name)
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """The lines of the machine's configuration that win over our file when it is read again."""
+
+    netns: str | None
+    name: str
+    lines: tuple[dropin.Assignment, ...]
+
+    @property
+    def key(self) -> Key:
+        return ("rivals", self.netns, self.name)
 
 
 class SetSysctl(Step):
@@ -75,7 +91,10 @@ class KeepHold(Step):
         records = holds.read(kernel.identity(subject.netns))
         records.pop(subject.name, None)
         for hold in self.after:
-            records[hold.name] = holds.Record(hold.previous, sorted(hold.holders))
+            records[hold.name] = holds.Record(hold.previous, sorted(hold.holders), hold.value)
+        # The record last: a run that dies in between is one that the next run repeats.
+        if dropin.concerns(kernel.file(subject.netns)):
+            dropin.write({name: record.value for name, record in records.items() if record.value is not None})
         holds.write(kernel.identity(subject.netns), records)
 
     def commands(self) -> list[str]:
@@ -101,8 +120,30 @@ def observe(kernel: Kernel, netns: str | None, name: str) -> list[Item]:
     items: list[Item] = [] if value is None else [Sysctl(netns, name, value)]
     record = holds.read(kernel.identity(netns)).get(name)
     if record is not None:
-        items.append(Hold(netns, name, record.previous, frozenset(record.holders)))
+        items.append(Hold(netns, name, record.previous, frozenset(record.holders), record.value))
     return items
+
+
+def observe_rivals(kernel: Kernel, netns: str | None, names: t.Iterable[str]) -> list[Item]:
+    """For each of the settings, the lines that win over ours when the machine's configuration is read again."""
+    if not dropin.concerns(kernel.file(netns)):
+        return []
+    found = ((name, dropin.rivals(name)) for name in names)
+    return [Rivals(netns, name, lines) for name, lines in found if lines]
+
+
+def overruled(state: State, netns: str | None, wanted: t.Mapping[str, str]) -> list[str]:
+    """A warning for each wanted setting that a reload of the machine's configuration would change under us."""
+    out = []
+    for name, value in wanted.items():
+        rivals: Rivals | None = state.get(("rivals", netns, name))
+        other = next((line for line in rivals.lines if line.value != procsys.fold(value)), None) if rivals else None
+        if other is not None:
+            out.append(
+                f"{name} is needed as {value}, but {other.place} says {other.value} and has the last word: the next "
+                "sysctl --system, sysctl -p or start of systemd-sysctl.service sets that. Change or remove the line."
+            )
+    return out
 
 
 def change(state: State, netns: str | None, name: str, value: str) -> list[Step]:
@@ -128,36 +169,47 @@ def without_duplicate_detection(netns: str | None, device: str, addresses: t.Ite
     return [SetSysctl((), (Sysctl(netns, of_device(6, device, "accept_dad"), "0"),))]
 
 
-def hold(state: State, netns: str | None, name: str, value: str, holder: str, *, disturbed: bool = False) -> list[Step]:
-    """The steps by which ``holder`` gets ``value`` and is recorded, unless the value was there without us.
+def hold(
+    state: State, netns: str | None, name: str, value: str, holders: str | t.Iterable[str], *, disturbed: bool = False
+) -> list[Step]:
+    """The steps by which ``holders``, one or several, get ``value`` and are recorded, unless it was there without us.
 
     A ``disturbed`` setting is recorded even so, for giving back another one will overwrite it.
     """
     held: Hold | None = state.get(("hold", netns, name))
+    joining = _names(holders)
     steps = change(state, netns, name, value)
-    if held is None and not steps and not disturbed:
+    if not joining or (held is None and not steps and not disturbed):
         return []
     now: Sysctl = state.get(("sysctl", netns, name))
     previous = now.value if held is None else held.previous
-    holders = frozenset([holder]) | (held.holders if held else frozenset())
-    fresh = Hold(netns, name, previous, holders)
+    fresh = Hold(netns, name, previous, joining | (held.holders if held else frozenset()), procsys.fold(value))
     record: list[Step] = [] if fresh == held else [KeepHold((held,) if held else (), (fresh,))]
     return record + steps  # the record first: a run that dies in between gives back rather than forgets
 
 
-def release(state: State, netns: str | None, name: str, holder: str, *, disturbed: bool = False) -> list[Step]:
-    """The steps by which ``holder`` lets go; the last one gives the previous value back, a ``disturbed`` one in any case."""
+def release(
+    state: State, netns: str | None, name: str, holders: str | t.Iterable[str], *, disturbed: bool = False
+) -> list[Step]:
+    """The steps by which ``holders``, one or several, let go; those who hold nothing don't matter.
+
+    The last one gives the previous value back, a ``disturbed`` one in any case.
+    """
     held: Hold | None = state.get(("hold", netns, name))
-    if held is None or holder not in held.holders:
+    leaving = _names(holders)
+    if held is None or not held.holders & leaving:
         return []
-    rest = held.holders - {holder}
-    if rest:
-        return [KeepHold((held,), (Hold(netns, name, held.previous, rest),))]
+    if held.holders - leaving:
+        return [KeepHold((held,), (replace(held, holders=held.holders - leaving),))]
     steps: list[Step] = []
     if state.get(("sysctl", netns, name)) is not None:
         back = SetSysctl((), (Sysctl(netns, name, held.previous),))
         steps = [back] if disturbed else change(state, netns, name, held.previous)
     return [*steps, KeepHold((held,), ())]
+
+
+def _names(holders: str | t.Iterable[str]) -> frozenset[str]:
+    return frozenset([holders] if isinstance(holders, str) else holders)
 
 
 def shown(state: State, netns: str | None, names: t.Iterable[str]) -> dict[str, str]:

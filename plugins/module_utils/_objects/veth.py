@@ -227,7 +227,7 @@ class Veth:
         asked = end.addresses if end else ()
         return link.shown(now, address.shown(state, now.netns, now.name, asked))
 
-    def warnings(self, state: State) -> list[str]:
+    def warnings(self, before: State, after: State) -> list[str]:
         return []
 
 

@@ -287,10 +287,10 @@ def test_a_strange_chain_of_our_name_is_a_conflict() -> None:
 
 
 def test_warnings_name_what_is_switched_on_and_only_then() -> None:
-    assert "net.ipv4.ip_forward is switched on" in masquerade().warnings(world())[0]
+    assert "net.ipv4.ip_forward is switched on" in masquerade().warnings(world(), world())[0]
     assert masquerade().warnings(world(v4_on="1")) == []
-    assert masquerade(forwarding=False).warnings(world()) == []
-    assert masquerade(state="absent").warnings(world()) == []
+    assert masquerade(forwarding=False).warnings(world(), world()) == []
+    assert masquerade(state="absent").warnings(world(), world()) == []
     assert forward(hairpin=False).warnings(world(v4_on="1")) == []
     assert "no connected network" in forward().warnings(world(v4_on="1", network=False))[0]
 

@@ -1,0 +1,29 @@
+# Copyright: (c) 2026, The patchbay.netns contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Beside Docker: each kind of iptables has its own DOCKER-USER, and both are asked."""
+
+from __future__ import annotations
+
+import pytest
+from probing import Probe
+from testinfra.host import Host
+
+ONLY_ON = "patchbay-firewalls-docker"
+FORWARD = "forward tcp 8080 ipv4"
+
+
+def test_the_administrators_rule_is_the_last(host: Host) -> None:
+    last = host.check_output("iptables-nft -S DOCKER-USER").splitlines()[-1]
+    assert last == '-A DOCKER-USER -i uplink -p tcp -m tcp --dport 2222 -m comment --comment "no ssh" -j DROP'
+
+
+@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
+def test_a_way_that_lost_a_rule_is_mended(host: Host, probe: Probe, opener, tool: str) -> None:
+    rule = next(line for line in host.check_output(f"{tool} -S DOCKER-USER").splitlines() if "8080 ipv4 [" in line and "new]" in line)
+    host.check_output(f"{tool} {rule.replace('-A', '-D', 1)}")
+    assert any(one["tag"] == FORWARD and not one["whole"] for one in opener.run("find"))
+    with probe.server(80, netns="blue") as token:
+        assert probe.ask("192.168.1.2", 8080, netns="outside")["outcome"] == "timeout"
+        assert opener.apply() == {"changed": True, "stand": True}
+        assert probe.ask("192.168.1.2", 8080, netns="outside")["who"] == token

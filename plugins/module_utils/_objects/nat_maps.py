@@ -1,0 +1,265 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The maps in which forwards live: which one a forward is in, as what elements, and which rules look into it.
+
+A map answers in one look-up, however many forwards there are. What two forwards are told apart by (an address, an
+interface, sources) is part of the map's key, so there is one map for each combination in use.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+import typing as t
+
+from .._kernel.nft_rules import DnatBy, Network, Ports, Rule
+from .._kernel.nft_sets import Declaration, Element, pack, unpack
+from . import ports
+from .nat_specs import ForwardSpec, Service, Target
+
+LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
+EVERYWHERE = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
+IP = {4: "ip", 6: "ip6"}
+_ADDRESS = {4: "ipv4_addr", 6: "ipv6_addr"}
+_FAMILIES = {"ip": 4, "ip6": 6}
+_NAME = re.compile(
+    r"(forwards|incoming|outgoing|loopback)-(tcp|udp|sctp)-(ip6?)(-by-interface)?(-by-address)?(-by-source|-ranges)?"
+)
+_COMMENT = re.compile(r"patchbay forward (tcp|udp|sctp) ([0-9]{1,5})(?:-([0-9]{1,5}))?(?: hairpin ([0-9a-f:./]+))?")
+_WORDS = {
+    "prerouting": "patchbay: what comes in",
+    "output": "patchbay: what the machine itself sends",
+    "loopback": "patchbay: what the machine sends to localhost",
+}
+
+
+class Shape(t.NamedTuple):
+    """What the forwards in one map have in common.
+
+    ``entry`` says who looks into it: forwards (what comes in, and the machine's own packets), incoming, outgoing (only the one or
+    the other), or loopback (the machine's own packets to localhost). ``kind`` is empty where one port leads to one port for
+    everybody; by-source where it does so for some; ranges where ports keep their numbers.
+    """
+
+    entry: str
+    protocol: str
+    family: int
+    interface: bool = False
+    address: bool = False
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        parts = [self.entry, self.protocol, IP[self.family]]
+        parts += ["by-interface"] if self.interface else []
+        parts += ["by-address"] if self.address else []
+        return "-".join([*parts, *([self.kind] if self.kind else [])])
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The fields of the key; a map of intervals always has the source, so that there are two at least."""
+        wanted = {"iifname": self.interface, "saddr": bool(self.kind), "daddr": self.address, "dport": True}
+        return tuple(field for field, there in wanted.items() if there)
+
+    @property
+    def declaration(self) -> Declaration:
+        return _declaration(self)
+
+    def rules(self) -> t.Iterator[Rule]:
+        """The rules that look into the map."""
+        verdict = DnatBy(self.name, self.key, self.family, self.kind != "ranges")
+        everywhere = not self.address  # else other machines' services would be hijacked
+        if self.entry in ("forwards", "incoming"):
+            yield self._rule("prerouting", "prerouting", verdict, local_destination=everywhere)
+        if self.entry in ("forwards", "outgoing"):
+            not_loopback = (LOOPBACK[self.family],) if everywhere else ()
+            yield self._rule("output", "output", verdict, local_destination=everywhere, not_destinations=not_loopback)
+        if self.entry == "loopback":
+            yield self._rule("output", "loopback", verdict, destination=LOOPBACK[self.family])
+
+    def _rule(self, chain: str, words: str, verdict: DnatBy, **conditions: t.Any) -> Rule:
+        return Rule(chain, verdict, _WORDS[words], family=self.family, protocol=self.protocol, **conditions)
+
+
+@functools.cache
+def _declaration(shape: Shape) -> Declaration:
+    types = {
+        "iifname": "ifname",
+        "saddr": _ADDRESS[shape.family],
+        "daddr": _ADDRESS[shape.family],
+        "dport": "inet_service",
+    }
+    data = (_ADDRESS[shape.family],) if shape.kind == "ranges" else (_ADDRESS[shape.family], "inet_service")
+    return Declaration(shape.name, tuple(types[field] for field in shape.key), data, bool(shape.kind), counter=True)
+
+
+@functools.cache
+def shape_of(name: str) -> Shape | None:
+    """The shape of the map with this name; None when it is not one of ours."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    entry, protocol, ip, interface, address, kind = match.groups()
+    return Shape(entry, protocol, _FAMILIES[ip], bool(interface), bool(address), (kind or "")[1:])
+
+
+# ---- from a forward to elements
+
+
+def elements(spec: ForwardSpec) -> t.Iterator[tuple[Shape, Element]]:
+    """The elements that a forward consists of, each with the map it belongs to."""
+    service, target = spec.service, spec.target
+    comment = _comment(spec)
+    pairs = ports.pairs(service.ports, target.ports)
+    kind = "ranges" if pairs[0][1] is None else "by-source" if target.sources else ""
+    shape = Shape(
+        "incoming",
+        service.protocol,
+        service.family,
+        service.in_interface is not None,
+        service.address is not None,
+        kind,
+    )
+    entries = [shape]
+    if target.local:
+        own = shape._replace(entry="outgoing", interface=False)
+        entries = [shape, own] if shape.interface else [shape._replace(entry="forwards")]
+    for outside, inside in pairs:
+        data = pack(target.address) if inside is None else pack(target.address, inside)
+        for source in (target.sources or (EVERYWHERE[service.family],)) if kind else (None,):
+            for each in entries:
+                yield each, Element(*_key(each, service, source, outside), data, comment)
+        if target.loopback:
+            each = Shape("loopback", service.protocol, service.family, kind="ranges" if inside is None else "")
+            yield each, Element(*_key(each, service, EVERYWHERE[service.family], outside), data, comment)
+
+
+def _key(shape: Shape, service: Service, source: Network | None, outside: Ports) -> tuple[bytes, bytes]:
+    """The lower and the upper end of the key."""
+    front = pack(service.in_interface) if shape.interface else b""
+    middle = pack(service.address) if shape.address else b""
+    if source is None or not shape.kind:
+        key = front + middle + pack(outside.low)
+        return key, key
+    return (
+        front + source.network_address.packed + middle + pack(outside.low),
+        front + source.broadcast_address.packed + middle + pack(outside.high),
+    )
+
+
+def _comment(spec: ForwardSpec) -> str:
+    hairpin = f" hairpin {spec.target.hairpin}" if spec.target.hairpin else ""
+    return f"patchbay forward {spec.service.protocol} {spec.service.ports}{hairpin}"
+
+
+# ---- and back
+
+
+class _Found:
+    """What the elements of one forward say."""
+
+    def __init__(self, shape: Shape, target: tuple[t.Any, int | None], hairpin: str | None) -> None:
+        self.target = target
+        self.hairpin = hairpin
+        self.sources: set[Network] = set()
+        self.local = shape.entry == "forwards"
+        self.loopback = False
+
+
+_Read = t.Tuple[Ports, t.Any, t.Any, t.Any, t.Tuple[t.Any, t.Optional[int]], t.Optional[str]]
+
+
+def forwards(maps: t.Mapping[str, t.Iterable[Element]]) -> list[ForwardSpec]:
+    """The forwards that the elements of all maps make up; elements that contradict themselves or the others are left out."""
+    found: dict[Service, _Found] = {}
+    later: list[tuple[Shape, _Read]] = []
+    for name in sorted(maps):
+        shape = shape_of(name)
+        if shape is None:
+            continue
+        for element in sorted(maps[name]):
+            read = _read(shape, element)
+            if read is None:
+                continue
+            if shape.entry in ("outgoing", "loopback"):
+                later.append((shape, read))
+                continue
+            _collect(found, shape, read)
+    _attach(found, later)
+    return [_spec(service, what) for service, what in found.items()]
+
+
+def _read(shape: Shape, element: Element) -> _Read | None:
+    """The whole range of ports, interface, address and source of an element, where it leads to, and its hairpin network."""
+    match = _COMMENT.fullmatch(element.comment)
+    if match is None or match[1] != shape.protocol:
+        return None
+    whole = Ports(int(match[2]), int(match[3] or match[2]))
+    try:
+        fields = dict(zip(shape.key, unpack(shape.declaration.key, element.key, element.end)))
+        address, *inside = unpack(shape.declaration.data, element.data)
+    except ValueError:
+        return None
+    at: Ports = fields["dport"]
+    if not whole.low <= at.low <= at.high <= whole.high:
+        return None
+    first = None
+    if inside:
+        first = inside[0].low - (at.low - whole.low)
+        if not 1 <= first <= 65536 - len(whole):
+            return None
+    elif at != whole or len(whole) == 1:
+        return None
+    own = fields["daddr"].network_address if shape.address else None
+    return whole, fields.get("iifname"), own, fields.get("saddr"), (address.network_address, first), match[4]
+
+
+def _collect(found: dict[Service, _Found], shape: Shape, read: _Read) -> None:
+    whole, interface, address, source, target, hairpin = read
+    service = Service(shape.family, shape.protocol, whole, address, interface)
+    what = found.setdefault(service, _Found(shape, target, hairpin))
+    if what.target == target:
+        what.local = what.local or shape.entry == "forwards"
+        if source is not None and source.prefixlen:
+            what.sources.add(source)
+
+
+def _attach(found: dict[Service, _Found], later: list[tuple[Shape, _Read]]) -> None:
+    """Say of each forward whether it takes the machine's own packets, as the maps tell that only these look into."""
+    by_target: dict[tuple[t.Any, ...], list[tuple[Service, _Found]]] = {}
+    for service, what in found.items() if later else ():
+        by_target.setdefault((service.family, service.protocol, service.ports, what.target), []).append((service, what))
+    for shape, (whole, _interface, address, _source, target, _hairpin) in later:
+        for service, what in by_target.get((shape.family, shape.protocol, whole, target), []):
+            if shape.entry == "loopback":
+                what.loopback = True
+            elif service.in_interface is not None and service.address == address:
+                what.local = True
+
+
+def _spec(service: Service, what: _Found) -> ForwardSpec:
+    address, first = what.target
+    inside = None if first is None else Ports(first, first + len(service.ports) - 1)
+    sources = tuple(sorted(what.sources, key=lambda net: (int(net.network_address), net.prefixlen)))
+    target = Target(
+        address,
+        None if inside == service.ports else inside,
+        sources,
+        local=what.local,
+        loopback=what.loopback,
+        hairpin=None if what.hairpin is None else _network(what.hairpin),
+    )
+    return ForwardSpec(service, target)
+
+
+@functools.cache
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None

@@ -11,7 +11,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 SUITES := lint sanity unit kernel matrix integration readme molecule
 TOOLS := iproute2 nftables iputils-ping procps util-linux
-.PHONY: tools help lab clean-lab test $(SUITES) bench format images clean .venv .venv-dev collection
+.PHONY: tools help lab clean-lab test $(SUITES) bench golden format images clean .venv .venv-dev collection
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ "{ printf \"%-20s %s\\n\", \$$1, \$$2 }"
@@ -68,6 +68,10 @@ tools:
 
 images: .venv-dev ## build the container images that molecule uses
 	@tests/images/build.sh
+
+golden: export PYTHONPATH := $(CURDIR)/.ansible/collections
+golden: .venv-dev ## render the golden rulesets in tests/unit/golden anew; read the difference before you commit it
+	@.venv-dev/bin/python tests/tools/golden.py $(ARGS)
 
 format: .venv-dev ## let ruff write the code as lint wants it
 	@.venv-dev/bin/ruff format -q . --exclude plugins/modules --exclude plugins/module_utils

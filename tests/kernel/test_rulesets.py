@@ -13,10 +13,10 @@ import packets
 import pytest
 from box import Box
 from crossing import UNSEEN, Crossing, Sent
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("EX","400")) if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 60
+EXAMPLES = 400 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 60
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def tried(function):
     return settings(
         max_examples=EXAMPLES,
         deadline=None,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to make an example small takes too long in a real world
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     )(function)
 

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import ipaddress
-import shutil
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.patchbay.netns.plugins.module_utils._firewalls import legacy
 from ansible_collections.patchbay.netns.plugins.module_utils._firewalls.model import Packet, Rule
 from ansible_collections.patchbay.netns.plugins.module_utils._firewalls.xt_predicates import all_of
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel.kernel import Kernel
 from box import Box
+from iptables import TOOLS, installed, read
 from packets import SHORT, Answer
 
-pytestmark = pytest.mark.skipif(not shutil.which("iptables-legacy"), reason="iptables-legacy is not installed")
+pytestmark = installed
 
-TOOLS = {4: "iptables-legacy", 6: "ip6tables-legacy"}
 LEFT = {4: "10.1.0.1", 6: "fd01::1"}
 RIGHT = {4: "10.2.0.2", 6: "fd02::2"}
 HOST = {4: ["10.1.0.254", "10.2.0.254"], 6: ["fd01::fe", "fd02::fe"]}
@@ -84,9 +81,7 @@ def send(box: Box, kind: str, to: str) -> Answer:
 def written(box: Box, rule: str, *, version: int = 4, chain: str = "FORWARD") -> Rule:
     """Let the tool write the rule that drops; returns our reading of it."""
     box.tool(TOOLS[version], "-A", chain, *rule.split(), "-j", "DROP")
-    with Kernel() as kernel:
-        tables = legacy.read(kernel, None)
-    found = next(table for table in tables if table.name == "filter").chain(chain)
+    found = next(table for table in read() if table.name == "filter").chain(chain)
     assert found is not None
     return found.rules[-1]
 
@@ -228,7 +223,7 @@ TO_THE_HOST = """
 @pytest.mark.parametrize("rule", TO_THE_HOST)
 def test_addresses_of_the_host_are_told_from_others(box: Box, rule: str, version: int) -> None:
     route_between(box)
-    assert box.ping("left", HOST[version][1]).reached, "and now the neighbours know each other"
+    assert box.ping("left", HOST[version][1]).outcome == "reached"  # and now the neighbours know each other
     only_first_packets(box, version, "INPUT")
     reading = written(box, rule, version=version, chain="INPUT")
     packet = replace(crossing(version)["ping"], destination=one(HOST[version][1]), out_interface="")

@@ -151,7 +151,7 @@ def _forget_policy(kernel: Kernel, tool: _Tool) -> None:
     if not tool.running:
         os.unlink(_FILE)  # firewall-offline-cmd would rewrite other files too
     else:
-        harmless = tool.known and not firewalld_runtime.losses(kernel)
+        harmless = tool.known and not firewalld_runtime.losses(kernel, POLICY)
         tool.permanently(f"--delete-policy={POLICY}")
         if harmless:
             firewalld_runtime.reload(kernel)
@@ -160,7 +160,7 @@ def _forget_policy(kernel: Kernel, tool: _Tool) -> None:
 
 
 def _check_reload(kernel: Kernel, opening: Opening) -> None:
-    losses = firewalld_runtime.losses(kernel)
+    losses = firewalld_runtime.losses(kernel, POLICY)
     if losses:
         raise Conflict(
             f"firewalld has to be reloaded once to learn the policy {POLICY}, and that would undo {'; '.join(losses)}. "

@@ -31,9 +31,12 @@ def policies(kernel: Kernel) -> list[str] | None:
         return None
 
 
-def losses(kernel: Kernel) -> list[str]:
-    """What others would lose, or suddenly get, by a reload; for people. Raises ProgramFailed."""
-    return [*_differences(kernel), *_direct(kernel), *_address_sets(kernel), *_iptables(kernel)]
+def losses(kernel: Kernel, ours: str) -> list[str]:
+    """What others would lose, or suddenly get, by a reload; for people. ``ours`` is the policy that is our own affair.
+
+    Raises ProgramFailed.
+    """
+    return [*_differences(kernel, ours), *_direct(kernel), *_address_sets(kernel), *_iptables(kernel)]
 
 
 def reload(kernel: Kernel) -> None:
@@ -84,13 +87,16 @@ def _both(kernel: Kernel, *words: str) -> tuple[str, str]:
     return _ask(kernel, *words), _ask(kernel, "--permanent", *words)
 
 
-def _differences(kernel: Kernel) -> t.Iterator[str]:
+def _differences(kernel: Kernel, ours: str) -> t.Iterator[str]:
     kinds: tuple[tuple[str, str, t.Container[str]], ...] = (
         ("zone", "--list-all-zones", _BINDINGS),
         ("policy", "--list-all-policies", ()),
     )
     for kind, option, besides in kinds:
         runtime, permanent = (read(text) for text in _both(kernel, option))
+        if kind == "policy":
+            runtime.pop(ours, None)
+            permanent.pop(ours, None)
         for text in different(runtime, permanent, besides=besides):
             yield f"what {kind} {text} has at runtime only or in its file only"
 

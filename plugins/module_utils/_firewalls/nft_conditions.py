@@ -33,6 +33,7 @@ from .nft_fields import (
     Part,
     Payload,
     Swapped,
+    Tracked,
 )
 from .nft_maps import Entry, entries, lookup_members
 from .nft_statements import CONTINUE, STATEMENTS, UNSURE, verdict_of
@@ -51,7 +52,7 @@ _CT = {
     0: ("state", 4), 1: ("direction", 1), 2: ("status", 4), 7: ("l3proto", 1), 10: ("protocol", 1), 11: ("proto-src", 2),
     12: ("proto-dst", 2), 19: ("ip src", 4), 20: ("ip dst", 4), 21: ("ip6 src", 16), 22: ("ip6 dst", 16),
 }  # fmt: skip
-_CT_SRC, _CT_DST = 8, 9
+_CT_STATE, _CT_SRC, _CT_DST = 0, 8, 9
 _CT_BLANK = {
     3: "mark", 4: "secmark", 5: "expiration", 6: "helper", 13: "label", 14: "packets", 15: "bytes", 16: "avgpkt",
     17: "zone", 18: "event", 23: "id",
@@ -197,6 +198,8 @@ class _Reader:
         key = number(attributes.get(2))
         if 4 in attributes:
             return self._say(f"ct {_CT_BLANK.get(key, key)} set {self._value(attributes[4])}")
+        if key != _CT_STATE:
+            self.conditions.append(Tracked())  # without a connection the kernel gives up on the rule
         direction = number(attributes[3]) if 3 in attributes else None
         version = _TYPED.get(self.context.family)
         if key in (_CT_SRC, _CT_DST) and version:  # as long as the addresses of the table's family

@@ -272,6 +272,14 @@ class Ct:
         return f"ct {direction}{self.name}"
 
 
+@dataclass(frozen=True)
+class Tracked:
+    """The condition that the packet belongs to a connection."""
+
+    def holds(self, packet: Packet) -> bool | None:
+        return packet.state not in ("invalid", "untracked")
+
+
 def _status(packet: Packet) -> Bits:
     if packet.state not in ("new", "established"):
         return unknown(4)

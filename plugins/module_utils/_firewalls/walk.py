@@ -22,6 +22,8 @@ TRANSLATIONS = ("dnat", "redirect", "snat", "masquerade")
 _SLOTS = {"prerouting": -100, "output": -100, "input": 100, "postrouting": 100}
 """Where on a hook address translation happens, whatever the priorities of nat chains are, which only order these among
 themselves (NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC, linux/netfilter_ipv4.h)."""
+_CONNTRACK = -200
+"""Before this priority connection tracking has not seen a packet that enters (NF_IP_PRI_CONNTRACK)."""
 _DEEPEST = 128
 """More chains than this in one another are not followed; nftables allows 16 jumps (NFT_JUMP_STACK_SIZE)."""
 
@@ -79,7 +81,7 @@ def walk(
 
     ``bridged`` asks the tables of family bridge instead of those of ip, ip6 and inet. ``translated`` is the packet as
     chains behind address translation see it; unless told, what a rule translates is unknown from there on.
-    Chains of type nat see new connections only.
+    Chains of type nat see new connections only; chains before connection tracking see none.
     """
     drops: list[Finding] = []
     translations: list[Finding] = []
@@ -90,7 +92,7 @@ def walk(
                 continue
         elif not behind and chain.priority > _SLOTS.get(hook, chain.priority):
             behind, packet = True, translated or _blurred(packet, translations)
-        ways = _Walker(table, chain, packet).base()
+        ways = _Walker(table, chain, _untracked(packet) if _is_early(hook, chain) else packet).base()
         if chain.type == "nat" and translations:  # an earlier chain may have done it, and then this one is not asked
             ways = _Ways(ways.ends | {"accept"}, tuple(replace(found, certain=False) for found in ways.findings))
         elif "translated" in ways.ends:
@@ -111,6 +113,15 @@ def _base_chains(tables: t.Iterable[Table], hook: str, family: int, bridged: boo
         (table, chain) for table in tables if table.family in families for chain in table.chains if chain.hook == hook
     ]
     return sorted(found, key=lambda pair: _order(hook, pair[1]))
+
+
+def _is_early(hook: str, chain: Chain) -> bool:
+    return hook in ("ingress", "prerouting", "output") and chain.type != "nat" and chain.priority < _CONNTRACK
+
+
+def _untracked(packet: Packet) -> Packet:
+    """The packet as long as nothing is known of its connection; rules read that as the state invalid."""
+    return replace(packet, state="invalid", translated=frozenset())
 
 
 def _order(hook: str, chain: Chain) -> tuple[int, int]:

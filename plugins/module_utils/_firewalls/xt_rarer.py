@@ -47,7 +47,7 @@ def _limit(data: Data) -> Options:
 
 def _hashlimit(data: Data) -> Options:
     """struct xt_hashlimit_mtinfo1 to 3: the name comes first."""
-    yield Option("hashlimit", f"--hashlimit-name {text(data.data[: 16 if data.revision < 2 else 255])}")
+    yield Option("hashlimit", f"--hashlimit-name {text(data.bytes(0, 16 if data.revision < 2 else 255))}")
 
 
 def _set(data: Data) -> Options:

@@ -30,17 +30,20 @@ def _dump(sock: NetlinkSocket, family: int) -> list[t.Any]:
         return []
 
 
-def port_of(sock: NetlinkSocket, bridge: int, address: t.Any) -> int | None:
-    """The index of the port of the bridge (by its index) that leads to the IP address, or None while that is not known."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    macs = {
-        entry.get_attr("NDA_LLADDR")
-        for entry in _dump(sock, family)
-        if entry["ifindex"] == bridge and entry.get_attr("NDA_DST") == str(address)
-    } - {None}
-    if not macs:
-        return None
-    for entry in _dump(sock, _PF_BRIDGE):
-        if entry.get_attr("NDA_LLADDR") in macs and entry.get_attr("NDA_MASTER") == bridge:
-            return int(entry["ifindex"])
-    return None
+class Neighbours:
+    """Both tables, read once."""
+
+    def __init__(self, sock: NetlinkSocket, version: int) -> None:
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._macs = {
+            (entry["ifindex"], entry.get_attr("NDA_DST")): entry.get_attr("NDA_LLADDR") for entry in _dump(sock, family)
+        }
+        self._ports = {
+            (entry.get_attr("NDA_MASTER"), entry.get_attr("NDA_LLADDR")): entry["ifindex"]
+            for entry in _dump(sock, _PF_BRIDGE)
+        }
+
+    def port_of(self, bridge: int, address: t.Any) -> int | None:
+        """The index of the port of the bridge (by its index) that leads to the IP address, or None while that is not known."""
+        mac = self._macs.get((bridge, str(address)))
+        return self._ports.get((bridge, mac)) if mac else None

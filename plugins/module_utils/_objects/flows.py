@@ -82,18 +82,35 @@ class Translation:
             return Way(destination, port, True)
         return self._left(flow, destination, port)
 
+    def is_followed(self, flow: Flow, way: Way) -> bool:
+        """Whether the flow, as its answers show, goes this way already."""
+        original, reply = flow.original, flow.reply
+        if (reply.source, reply.source_port) != (way.destination, way.port):
+            return False
+        if not way.masqueraded:
+            return reply.destination == original.source
+        if way.ports and not way.ports.low <= reply.destination_port <= way.ports.high:
+            return False
+        return self._around.masks(flow.family, way.destination, reply.destination)
+
+    def is_sure(self, flow: Flow) -> bool:
+        """Whether the way does not depend on the interface that the flow came in by, which nobody recorded."""
+        candidates = self._candidates(flow.family, flow.protocol, flow.original)
+        return not any(spec.service.in_interface for spec in candidates)
+
     def _forward(self, version: int, protocol: str, ends: Ends) -> ForwardSpec | None:
         if _is_loopback(version, ends.destination):
             found = self._loopback.get((version, protocol))
             return next(iter(found.of(ends.destination_port)), None) if found else None
+        candidates = self._candidates(version, protocol, ends)
+        return next((spec for spec in candidates if self._takes(spec, version, ends.source)), None)
+
+    def _candidates(self, version: int, protocol: str, ends: Ends) -> t.Iterator[ForwardSpec]:
+        """The forwards of the destination, those that name its address first."""
         for address in (ends.destination, None):
             found = self._forwards.get((version, protocol, address))
-            candidates = found.of(ends.destination_port) if found else []
-            if candidates and (address is not None or self._around.is_local(version, ends.destination)):
-                for spec in candidates:
-                    if self._takes(spec, version, ends.source):
-                        return spec
-        return None
+            if found is not None and (address is not None or self._around.is_local(version, ends.destination)):
+                yield from found.of(ends.destination_port)
 
     def _takes(self, spec: ForwardSpec, version: int, source: int) -> bool:
         target = spec.target
@@ -136,24 +153,13 @@ def _lets_in(target: Target, version: int, source: int) -> bool:
     return target.loopback and _is_loopback(version, source)
 
 
-def _goes(flow: Flow, way: Way, around: Surroundings) -> bool:
-    """Whether the flow, as its answers show, goes this way already."""
-    original, reply = flow.original, flow.reply
-    if (reply.source, reply.source_port) != (way.destination, way.port):
-        return False
-    if not way.masqueraded:
-        return reply.destination == original.source
-    if way.ports and not way.ports.low <= reply.destination_port <= way.ports.high:
-        return False
-    return around.masks(flow.family, way.destination, reply.destination)
-
-
-def is_stale(flow: Flow, before: Translation, after: Translation, around: Surroundings) -> bool:
-    """Whether the flow stays on a way that ``after`` would not send it, and that is because the specs changed."""
-    if flow.zone:  # somebody divides the tracking: these are his
-        return False
-    way = after.way(flow)
-    return way != before.way(flow) and not _goes(flow, way, around)
+def stale(found: t.Iterable[Flow], before: Translation, after: Translation) -> t.Iterator[tuple[Flow, Way]]:
+    """The flows that stay on a way that ``after`` would not send them, because of the change; and where it would."""
+    for flow in found:
+        if not flow.zone:  # else somebody divides the tracking: these are his
+            way = after.way(flow)
+            if way != before.way(flow) and not after.is_followed(flow, way):
+                yield flow, way
 
 
 def could_come_back(flow: Flow, way: Way) -> bool:
@@ -210,7 +216,7 @@ class ForgetFlows(Step):
 
     Connections that both sides agreed on stay unless ``reset_established``. It goes after the rules have changed, or
     the flows would come back the way they were. What was forgotten can't be brought back and needs not be: a flow that
-    goes on is tracked again.
+    goes on is tracked again. See conntrack.redirect for the flows that are replaced rather than forgotten.
     """
 
     before: tuple[t.Any, ...] = ()
@@ -229,10 +235,9 @@ class ForgetFlows(Step):
         if not found:
             return
         around = observe(kernel, self.netns, versions)
-        after = Translation(self.new, around)
-        for flow in stale(found, self.old, self.new, around):
-            way = after.way(flow)
-            if could_come_back(flow, way):
+        before, after = Translation(self.old, around), Translation(self.new, around)
+        for flow, way in stale(found, before, after):
+            if could_come_back(flow, way) and after.is_sure(flow):
                 conntrack.redirect(kernel, self.netns, flow, way.destination, way.port)
             else:
                 conntrack.forget(kernel, self.netns, [flow])
@@ -248,12 +253,6 @@ class ForgetFlows(Step):
                 for line in _commands(spec, f"{prefix(self.netns)}conntrack -D", self.reset_established)
             )
         )
-
-
-def stale(found: t.Iterable[Flow], old: t.Iterable[Spec], new: t.Iterable[Spec], around: Surroundings) -> list[Flow]:
-    """The flows among ``found`` that a change from ``old`` to ``new`` leaves on the old way."""
-    before, after = Translation(old, around), Translation(new, around)
-    return [flow for flow in found if is_stale(flow, before, after, around)]
 
 
 def forget(

@@ -11,12 +11,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, replace
 
-from .._engine.model import Item, State
+from .._engine.model import State
 from .._errors import NotFound
-from .._kernel.kernel import Kernel
-from . import forward_params, forwarding, listeners, nat, nat_layout, sysctl, way
-from .forwarding import Demand
-from .nat_specs import ForwardSpec, Service, Spec, Target
+from . import forward_params, forwarding, nat, nat_layout, sysctl, way
+from .nat_specs import ForwardSpec, Key, Service, Spec, Target
 from .words import place
 
 
@@ -42,7 +40,7 @@ class Forward:
         return f"forward of {', '.join(map(str, self.services))}{place(self.netns)}"
 
     @property
-    def keys(self) -> tuple[tuple[str, str], ...]:
+    def keys(self) -> tuple[Key, ...]:
         return tuple(("forward", str(service)) for service in self.services)
 
     @property
@@ -68,9 +66,6 @@ class Forward:
         """The wish for one forward. Raises InvalidInput."""
         return nat.Nat((cls.from_params(params),))
 
-    def observe(self, kernel: Kernel) -> list[Item]:
-        return [item for target in self.targets for item in way.observe(kernel, self.netns, target.address)]
-
     def settings(self, state: State) -> list[str]:
         return [name for target in self.targets if target.loopback for name in self._localnet(state, target)]
 
@@ -94,15 +89,10 @@ class Forward:
             for service, target in zip(self.services, self.targets)
         ]
 
-    def demands(self, state: State) -> dict[str, Demand]:
-        out: dict[str, Demand] = {}
-        for service, key, target in zip(self.services, self.keys, self.targets):
-            holders = frozenset([nat.holder(key)])
-            wanted = forwarding.needed(state, self.netns, service.family, holders) if self.forwarding else {}
-            if target.loopback:
-                wanted.update(dict.fromkeys(self._needed_localnet(state, target), "1"))
-            out.update({name: Demand(value, holders) for name, value in wanted.items()})
-        return out
+    def demands(self, state: State) -> dict[str, str]:
+        return {
+            name: "1" for target in self.targets if target.loopback for name in self._needed_localnet(state, target)
+        }
 
     def _needed_localnet(self, state: State, target: Target) -> list[str]:
         names = self._localnet(state, target)
@@ -135,14 +125,10 @@ class Forward:
             "rules": nat_layout.shown(found),
         }
 
-    def warnings(self, before: State, after: State) -> list[str]:
+    def warnings(self, state: State) -> list[str]:
         out: list[str] = []
-        demands = self.demands(before) if self.forwarding else {}
-        for spec in t.cast("list[ForwardSpec]", self.specs(before)):
-            if self.forwarding:
-                out += forwarding.warnings(before, after, self.netns, spec.service.family, demands)
-            out += self._hairpin_warnings(self._way(before, spec.target)) if self.hairpin else []
-            out += listeners.warnings(after, spec)
+        for target in self.targets if self.hairpin else ():
+            out += self._hairpin_warnings(self._way(state, target))
         if len(self.targets) > 1 and any(target.loopback for target in self.targets):
             out.append(
                 "loopback: true works for 127.0.0.0/8 only: the kernel never lets ::1 leave the machine. "

@@ -134,9 +134,9 @@ def is_on(state: State, netns: str | None, version: int) -> bool:
     return now is not None and now.value != "0"
 
 
-def warnings(before: State, after: State, netns: str | None, version: int, wanted: t.Mapping[str, Demand]) -> list[str]:
+def warnings(before: State, after: State, netns: str | None, version: int) -> list[str]:
     """What switching on means for the rest of the machine, and what would switch it off again."""
-    out = sysctl.overruled(after, netns, {name: demand.value for name, demand in wanted.items()})
+    out = sysctl.overruled(after, netns, {FORWARDING[version]: "1"})
     if is_on(before, netns, version):
         return out
     where = place(netns) or " here"

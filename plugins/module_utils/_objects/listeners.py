@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from .._engine.model import Item, Key, State
+from .._engine.model import Item, Key
 from .._errors import Conflict
 from .._kernel import sockets
 from .._kernel.kernel import Kernel
@@ -81,16 +81,14 @@ def shadows(spec: ForwardSpec, found: Listener | Listening) -> bool:
     return reached and (found.address.is_unspecified or service.address in (None, found.address))
 
 
-def _cut_off(state: State, spec: Spec | None) -> list[Listening]:
-    if not isinstance(spec, ForwardSpec):
-        return []
-    return [found for found in state.of(Listening) if shadows(spec, found)]
+def _cut_off(taken: t.Iterable[Listening], spec: Spec | None) -> list[Listening]:
+    return [found for found in taken if isinstance(spec, ForwardSpec) and shadows(spec, found)]
 
 
-def refuse(state: State, now: Spec | None, wanted: Spec) -> None:
-    """Raises Conflict when the wanted forward cuts somebody off whom the present one, if any, leaves alone."""
-    already = _cut_off(state, now)
-    for found in _cut_off(state, wanted):
+def refuse(taken: t.Collection[Listening], now: Spec | None, wanted: Spec) -> None:
+    """Raises Conflict when the wanted forward cuts off one of ``taken`` whom the present one, if any, leaves alone."""
+    already = _cut_off(taken, now)
+    for found in _cut_off(taken, wanted):
         if found not in already:
             raise Conflict(
                 f"{describe(found)}, and would not be reached any more. Stop it, choose another port or address, "
@@ -99,11 +97,11 @@ def refuse(state: State, now: Spec | None, wanted: Spec) -> None:
             )
 
 
-def warnings(state: State, wanted: ForwardSpec) -> list[str]:
+def warnings(taken: t.Iterable[Listening], wanted: Spec) -> list[str]:
     """What to say of those who are cut off by a forward that is there."""
     return [
-        f"{describe(found)}, and is not reached while {wanted.service} is forwarded."
-        for found in _cut_off(state, wanted)
+        f"{describe(found)}, and is not reached while {wanted.key[1]} is forwarded."
+        for found in _cut_off(taken, wanted)
     ]
 
 

@@ -12,14 +12,12 @@ import ipaddress
 import typing as t
 from dataclasses import dataclass
 
-from .._engine.model import Item, State
+from .._engine.model import State
 from .._errors import InvalidInput
 from .._kernel import nft_rules
-from .._kernel.kernel import Kernel
 from . import checks, forwarding, nat, nat_layout, ports
 from .checks import Network
-from .forwarding import Demand
-from .nat_specs import MasqueradeSpec, Spec
+from .nat_specs import Key, MasqueradeSpec, Spec
 from .words import place
 
 # Destinations that the outside has no business with: multicast, and link-local addresses, which are not routed.
@@ -44,7 +42,7 @@ class Masquerade:
         return f"masquerade of {self.spec}{place(self.netns)}"
 
     @property
-    def keys(self) -> tuple[tuple[str, str], ...]:
+    def keys(self) -> tuple[Key, ...]:
         return (self.spec.key,)
 
     @property
@@ -77,9 +75,6 @@ class Masquerade:
         """The wish for one masquerade. Raises InvalidInput."""
         return nat.Nat((cls.from_params(params),))
 
-    def observe(self, kernel: Kernel) -> list[Item]:
-        return []
-
     def settings(self, state: State) -> list[str]:
         return []
 
@@ -94,12 +89,8 @@ class Masquerade:
     def specs(self, state: State) -> list[Spec]:
         return self.bare
 
-    def demands(self, state: State) -> dict[str, Demand]:
-        if not self.present or not self.forwarding:
-            return {}
-        holders = frozenset(nat.holder(key) for key in self.keys)
-        wanted = forwarding.needed(state, self.netns, self.versions[0], holders)
-        return {name: Demand(value, holders) for name, value in wanted.items()}
+    def demands(self, state: State) -> dict[str, str]:
+        return {}
 
     def view(self, state: State, specs: list[Spec]) -> dict[str, t.Any]:
         if not specs:
@@ -116,10 +107,8 @@ class Masquerade:
             "rules": nat_layout.shown(specs),
         }
 
-    def warnings(self, before: State, after: State) -> list[str]:
-        if not self.present or not self.forwarding:
-            return []
-        return forwarding.warnings(before, after, self.netns, self.versions[0], self.demands(before))
+    def warnings(self, state: State) -> list[str]:
+        return []
 
 
 def _no_source() -> t.NoReturn:

@@ -12,19 +12,21 @@ changed in it: the order of its rules, doubles, strangers.
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import typing as t
 from dataclasses import dataclass
 
-from .._engine.model import Item, Key, State, Step
+from .._engine.model import Item, State, Step
 from .._kernel import nft_changes, nftables
 from .._kernel.kernel import Kernel
 from .._kernel.nft_changes import Content
-from . import flows, forwarding, listeners, nat_layout
+from . import flows, forwarding, listeners, nat_layout, way
 from .forwarding import Demand
+from .listeners import Listening
 from .nat_claims import Claims
-from .nat_specs import ForwardSpec, Spec
+from .nat_specs import ForwardSpec, Key, Spec
 from .words import prefix
 
 
@@ -36,8 +38,13 @@ class NatTable:
     content: Content
 
     @property
-    def key(self) -> Key:
+    def key(self) -> tuple[t.Any, ...]:
         return ("nat-table", self.netns)
+
+    @functools.cached_property
+    def specs(self) -> dict[Key, Spec]:
+        """The forwards and masquerades in it."""
+        return nat_layout.specs(self.content)
 
 
 class PutNat(Step):
@@ -79,44 +86,45 @@ class Part(t.Protocol):
     def present(self) -> bool: ...
 
     @property
-    def versions(self) -> tuple[int, ...]:
-        """The IP versions that it is about."""
+    def forwarding(self) -> bool:
+        """Whether forwarding is to be switched on for it."""
 
     @property
     def reset(self) -> bool:
         """Whether established connections are cut when their path changes."""
 
     @property
-    def keys(self) -> tuple[tuple[str, str], ...]:
-        """The specs that it is about; several where both IP versions are meant."""
+    def force(self) -> bool:
+        """Whether it may take a port away from a process that serves it."""
 
-    def observe(self, kernel: Kernel) -> list[Item]:
-        """What it needs to know beside the table."""
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that it is about."""
 
-    def settings(self, state: State) -> list[str]:
-        """The names of kernel settings that matter to it beside forwarding."""
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """The specs that it is about, one for each IP version."""
 
     @property
     def bare(self) -> list[Spec]:
         """What is to be in the table as far as it is known without a look at the kernel; nothing when it is to be absent."""
 
-    @property
-    def force(self) -> bool:
-        """Whether it may take a port away from a process that serves it."""
-
     def specs(self, state: State) -> list[Spec]:
         """The same, complete."""
 
-    def demands(self, state: State) -> dict[str, Demand]:
-        """The kernel settings that it needs."""
+    def settings(self, state: State) -> list[str]:
+        """The names of kernel settings that matter to it beside forwarding."""
+
+    def demands(self, state: State) -> dict[str, str]:
+        """The values that it needs these settings to have. Raises NotFound."""
 
     def view(self, state: State, specs: list[Spec]) -> dict[str, t.Any]:
         """How a user sees what the table holds of it."""
 
-    def warnings(self, before: State, after: State) -> list[str]: ...
+    def warnings(self, state: State) -> list[str]: ...
 
 
-def holder(key: tuple[str, str]) -> str:
+def holder(key: Key) -> str:
     """The name under which a spec holds kernel settings."""
     return " ".join(key)
 
@@ -139,16 +147,20 @@ class Nat:
     def present(self) -> bool:
         return any(part.present for part in self.parts)
 
+    # ---- observing
+
     def observe(self, kernel: Kernel) -> State:
         content = nftables.read(kernel, self.netns)
         items: list[Item] = [NatTable(self.netns, content)] if content else []
-        items += [item for part in self.parts for item in part.observe(kernel)]
-        bare = [spec for part in self.parts for spec in part.bare]
-        items += listeners.observe(kernel, self.netns, [spec for spec in bare if isinstance(spec, ForwardSpec)])
+        wanted = [spec for part in self.parts for spec in part.bare if isinstance(spec, ForwardSpec)]
+        items += way.observe(kernel, self.netns, (spec.target.address for spec in wanted))
+        items += listeners.observe(kernel, self.netns, wanted)
         found = State(items)
         more = dict.fromkeys(name for part in self.parts for name in part.settings(found))
         versions = sorted({version for part in self.parts for version in part.versions})
         return State([*items, *forwarding.observe(kernel, self.netns, versions, more)])
+
+    # ---- planning
 
     def plan(self, state: State) -> list[Step]:
         """What opens the machine comes after the rules that guard it, and goes before them."""
@@ -160,44 +172,69 @@ class Nat:
             *forwarding.hold(state, self.netns, wanted),
         ]
 
+    def _forwarders(self) -> dict[int, frozenset[str]]:
+        """Who needs forwarding, for each IP version."""
+        found: dict[int, set[str]] = {}
+        for part in self.parts:
+            if part.present and part.forwarding:
+                for version, key in zip(part.versions, part.keys):
+                    found.setdefault(version, set()).add(holder(key))
+        return {version: frozenset(holders) for version, holders in sorted(found.items())}
+
     def _demands(self, state: State) -> dict[str, Demand]:
         out: dict[str, Demand] = {}
+        for version, holders in self._forwarders().items():
+            for name, value in forwarding.needed(state, self.netns, version, holders).items():
+                out[name] = Demand(value, holders)
         for part in self.parts:
-            for name, demand in part.demands(state).items():
-                before = out[name].holders if name in out else frozenset()
-                out[name] = Demand(demand.value, before | demand.holders)
+            for name, value in part.demands(state).items():
+                others = out[name].holders if name in out else frozenset()
+                out[name] = Demand(value, others | {holder(key) for key in part.keys})
         return out
 
     def _translate(self, state: State) -> list[Step]:
         """The step that sets the table, and the one that ends flows on paths that are no more."""
-        table: NatTable | None = state.get(("nat-table", self.netns))
-        now = nat_layout.specs(table.content if table else None)
-        wanted = {
-            key: spec for key, spec in now.items() if key not in {key for part in self.parts for key in part.keys}
-        }
-        claims = Claims(self.netns, wanted.values())
+        table, now = self._table(state)
+        mine = {key for part in self.parts for key in part.keys}
+        wanted = {key: spec for key, spec in now.items() if key not in mine}
+        claims, taken = Claims(self.netns, wanted.values()), state.of(Listening)
         for part in self.parts:
             for spec in part.specs(state):
                 claims.add(spec)
-                if not part.force:
-                    listeners.refuse(state, now.get(spec.key), spec)
+                if taken and not part.force:
+                    listeners.refuse(taken, now.get(spec.key), spec)
                 wanted[spec.key] = spec
         content = nat_layout.layout(wanted.values())
-        if content == (table.content if table else None):
+        if content == table:
             return []
-        reset = any(part.reset for part in self.parts)
-        put = PutNat(_present(table), _present(content and NatTable(self.netns, content)))
-        return [put, *flows.forget(self.netns, tuple(now.values()), tuple(wanted.values()), reset)]
+        put = PutNat(*(_items(NatTable(self.netns, each) if each else None) for each in (table, content)))
+        return [put, *flows.forget(self.netns, now.values(), wanted.values(), any(part.reset for part in self.parts))]
+
+    def _table(self, state: State) -> tuple[Content | None, dict[Key, Spec]]:
+        """The table and what is in it."""
+        found: NatTable | None = state.get(("nat-table", self.netns))
+        return (found.content, found.specs) if found else (None, {})
+
+    # ---- saying
 
     def view(self, state: State) -> dict[str, t.Any]:
-        table: NatTable | None = state.get(("nat-table", self.netns))
-        found = nat_layout.specs(table.content if table else None)
-        shown = [part.view(state, [found[key] for key in part.keys if key in found]) for part in self.parts]
-        return shown[0] if len(shown) == 1 else {part.name: view for part, view in zip(self.parts, shown) if view}
+        """One part in full; of several, each in a line."""
+        _content, found = self._table(state)
+        there = [(part, [found[key] for key in part.keys if key in found]) for part in self.parts]
+        if len(there) == 1:
+            return there[0][0].view(state, there[0][1])
+        return {holder(spec.key): str(spec) for _part, specs in there for spec in specs}
 
     def warnings(self, before: State, after: State) -> list[str]:
-        return list(dict.fromkeys(warning for part in self.parts for warning in part.warnings(before, after)))
+        out: list[str] = []
+        for version in self._forwarders():
+            out += forwarding.warnings(before, after, self.netns, version)
+        taken = after.of(Listening)
+        for part in self.parts:
+            out += part.warnings(before)
+            out += [line for spec in part.bare if taken for line in listeners.warnings(taken, spec)]
+        return list(dict.fromkeys(out))
 
 
-def _present(*items: t.Any) -> tuple[t.Any, ...]:
+def _items(*items: t.Any) -> tuple[t.Any, ...]:
     return tuple(item for item in items if item is not None)

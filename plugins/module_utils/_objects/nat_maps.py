@@ -171,7 +171,7 @@ class _Found:
         self.loopback = False
 
 
-_Read = t.Tuple[Ports, t.Any, t.Any, t.Any, t.Tuple[t.Any, t.Optional[int]], t.Optional[str]]
+_Read = tuple[Ports, t.Any, t.Any, t.Any, tuple[t.Any, t.Union[int, None]], t.Union[str, None]]
 
 
 def forwards(maps: t.Mapping[str, t.Iterable[Element]]) -> list[ForwardSpec]:

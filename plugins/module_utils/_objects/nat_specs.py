@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class Service:
     in_interface: str | None = None
 
     def __str__(self) -> str:
+        return self._text
+
+    @functools.cached_property
+    def _text(self) -> str:
         address = f" at {self.address}" if self.address else ""
         device = f" in {self.in_interface}" if self.in_interface else ""
         return f"{self.protocol} {self.ports} ipv{self.family}{address}{device}"
@@ -64,6 +69,9 @@ class Target:
     """The network whose own clients are let in by translating their source address too."""
 
 
+Key = tuple[str, str]
+
+
 @dataclass(frozen=True)
 class ForwardSpec:
     """One forward, complete."""
@@ -72,8 +80,12 @@ class ForwardSpec:
     target: Target
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         return ("forward", str(self.service))
+
+    def __str__(self) -> str:
+        address = f"[{self.target.address}]" if self.service.family == 6 else str(self.target.address)
+        return f"{self.service} to {address}:{self.target.ports or self.service.ports}"
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,8 @@ class MasqueradeSpec:
         return f"{self.source} out {self.out_interface}" if self.out_interface else str(self.source)
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         return ("masquerade", str(self))
 
 
 Spec = t.Union[ForwardSpec, MasqueradeSpec]
-Key = tuple[str, str]

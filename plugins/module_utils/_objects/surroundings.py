@@ -41,6 +41,7 @@ class Prefixes(t.Generic[Value]):
         return self._by_length[length].setdefault(int(network.network_address) >> (self._bits - length), value)
 
     def of(self, address: int) -> t.Iterator[Value]:
+        """The values of all networks that contain the address."""
         for length in self._lengths:
             value = self._by_length[length].get(address >> (self._bits - length))
             if value is not None:
@@ -61,15 +62,18 @@ class PortMap(t.Generic[Value]):
                 self._values[index].append(value)
 
     def of(self, port: int) -> list[Value]:
+        """The values of all ranges that contain the port, in the order in which they were given."""
         index = bisect.bisect_right(self._cuts, port) - 1
         return self._values[index] if index >= 0 else []
 
 
 def covers(network: Network, address: int) -> bool:
+    """Whether the network, of the address's version, contains it."""
     return (int(network.network_address) ^ address) >> (_BITS[network.version] - network.prefixlen) == 0
 
 
 def by_key(items: t.Iterable[tuple[t.Any, Ports, Value]]) -> dict[t.Any, PortMap[Value]]:
+    """One map for all items with the same key."""
     grouped: dict[t.Any, list[tuple[Ports, Value]]] = {}
     for key, ports, value in items:
         grouped.setdefault(key, []).append((ports, value))
@@ -77,13 +81,17 @@ def by_key(items: t.Iterable[tuple[t.Any, Ports, Value]]) -> dict[t.Any, PortMap
 
 
 class Surroundings:
-    """What flows are judged by besides specs: which addresses are the namespace's own, and what leads where."""
+    """What flows are judged by besides specs: which addresses are the namespace's own, and what leads where.
+
+    Complete before it is asked: answers are remembered.
+    """
 
     def __init__(self) -> None:
         self._local: dict[int, Prefixes[str]] = {4: Prefixes(4), 6: Prefixes(6)}
         self._tables: dict[tuple[int, int], Prefixes[dict[int, set[str]]]] = {}
         self._own: dict[tuple[int, str], set[int]] = {}
         self._known: dict[tuple[int, int], frozenset[str]] = {}
+        self._known_local: dict[tuple[int, int], bool] = {}
 
     def add_local(self, network: Network, device: str) -> None:
         """A network all of whose addresses are the namespace's own, as in its table ``local``."""
@@ -99,7 +107,10 @@ class Surroundings:
         routes.setdefault(network, {}).setdefault(metric, set()).update(devices)
 
     def is_local(self, version: int, address: int) -> bool:
-        return next(self._local[version].of(address), None) is not None
+        known = self._known_local.get((version, address))
+        if known is None:
+            known = self._known_local[version, address] = next(self._local[version].of(address), None) is not None
+        return known
 
     def devices(self, version: int, address: int) -> frozenset[str]:
         """The interfaces that packets to the address may leave by."""

@@ -39,40 +39,76 @@ class Way:
         return ("way", self.netns, self.address)
 
 
-def observe(kernel: Kernel, netns: str | None, address: Address) -> list[Item]:
-    """The way to the address, and the setting that decides whether bridged packets pass the rules."""
-    found = [item for item in route.observe(kernel, netns, address.version) if isinstance(item, route.Route)]
-    best = _best(found, address)
+def observe(kernel: Kernel, netns: str | None, addresses: t.Iterable[Address]) -> list[Item]:
+    """The way to each of the addresses; the routes are read once."""
+    out: list[Item] = []
+    wanted = list(dict.fromkeys(addresses))
+    for version in sorted({address.version for address in wanted}):
+        routes = _Routes(item for item in route.observe(kernel, netns, version) if isinstance(item, route.Route))
+        setting = sysctl.observe(kernel, netns, BRIDGE_FILTER[version])
+        filtered = any(isinstance(item, sysctl.Sysctl) and item.value == "1" for item in setting)
+        ports = _Ports(kernel, netns, version) if filtered else None
+        out += [_way(netns, address, routes, ports) for address in wanted if address.version == version]
+    return out
+
+
+def _way(netns: str | None, address: Address, routes: _Routes, ports: _Ports | None) -> Way:
+    best = routes.best(address)
     if best is None or not best.hops:
-        return [Way(netns, address)]
+        return Way(netns, address)
     hop = best.hops[0]
     network = best.destination if hop.gateway is None and best.destination.prefixlen else None
-    setting = sysctl.observe(kernel, netns, BRIDGE_FILTER[address.version])
-    filtered = any(isinstance(item, sysctl.Sysctl) and item.value == "1" for item in setting)
-    port = _deaf_port(kernel, netns, hop.device, address) if filtered and hop.device and network else None
-    return [Way(netns, address, hop.device, network, port)]
+    port = ports.deaf(hop.device, address) if ports and hop.device and network else None
+    return Way(netns, address, hop.device, network, port)
 
 
-def _best(routes: t.Iterable[route.Route], address: Address) -> route.Route | None:
-    """The most specific route of the main table, of those the one with the lowest metric."""
-    fitting = [item for item in routes if item.table == _MAIN and address in item.destination]
-    return max(fitting, key=lambda item: (item.destination.prefixlen, -item.metric), default=None)
+class _Routes:
+    """The main table, asked for the most specific route to an address; of those the one with the lowest metric."""
+
+    def __init__(self, routes: t.Iterable[route.Route]) -> None:
+        self._by_length: dict[int, dict[int, route.Route]] = {}
+        for item in routes:
+            if item.table == _MAIN:
+                network = item.destination
+                same = self._by_length.setdefault(network.prefixlen, {})
+                other = same.setdefault(int(network.network_address), item)
+                if item.metric < other.metric:
+                    same[int(network.network_address)] = item
+
+    def best(self, address: Address) -> route.Route | None:
+        number, bits = int(address), address.max_prefixlen
+        for length in sorted(self._by_length, reverse=True):
+            found = self._by_length[length].get(number >> (bits - length) << (bits - length))
+            if found is not None:
+                return found
+        return None
 
 
-def _deaf_port(kernel: Kernel, netns: str | None, device: str, address: Address) -> str | None:
-    """The port of the bridge ``device`` behind which the address is, when it lacks hairpin mode.
+class _Ports:
+    """The bridge ports of the namespace, and what is known to be behind them."""
 
-    While the bridge does not know which port that is, one port with hairpin mode is taken for it.
-    """
-    sock = kernel.rtnl(netns)
-    links = rtnl.dump_links(sock)
-    bridge = next((link["index"] for link in links if link.get_attr("IFLA_IFNAME") == device), 0)
-    ports = {link["index"]: link for link in links if link.get_attr("IFLA_MASTER") == bridge}
-    known = neighbours.port_of(sock, bridge, address)
-    if known in ports:
-        ports = {known: ports[known]}
-    deaf = [str(link.get_attr("IFLA_IFNAME")) for link in ports.values() if not _reflects(link)]
-    return deaf[0] if deaf and len(deaf) == len(ports) else None
+    def __init__(self, kernel: Kernel, netns: str | None, version: int) -> None:
+        sock = kernel.rtnl(netns)
+        links = rtnl.dump_links(sock)
+        self._indexes = {link.get_attr("IFLA_IFNAME"): link["index"] for link in links}
+        self._ports: dict[int, dict[int, tuple[str, bool]]] = {}
+        for link in links:
+            ports = self._ports.setdefault(link.get_attr("IFLA_MASTER") or 0, {})
+            ports[link["index"]] = (str(link.get_attr("IFLA_IFNAME")), _reflects(link))
+        self._neighbours = neighbours.Neighbours(sock, version)
+
+    def deaf(self, device: str, address: Address) -> str | None:
+        """The port of the bridge ``device`` behind which the address is, when it lacks hairpin mode.
+
+        While the bridge does not know which port that is, one port with hairpin mode is taken for it.
+        """
+        bridge = self._indexes.get(device, 0)
+        ports = self._ports.get(bridge, {}) if bridge else {}
+        known = self._neighbours.port_of(bridge, address)
+        if known in ports:
+            ports = {known: ports[known]}
+        deaf = [name for name, reflects in ports.values() if not reflects]
+        return deaf[0] if deaf and len(deaf) == len(ports) else None
 
 
 def _reflects(link: t.Any) -> bool:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The machine's side of this scenario: opens, finds and closes ways through its firewall, and notes how the firewall is.
 
-opener.py snapshot | find | apply OWNER BACKENDS [TAG...] | remove [TAG...]. Every command prints one JSON value.
+opener.py snapshot | find | dropped | apply OWNER BACKENDS [TAG...] | remove [TAG...]. Every command prints one JSON value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ import typing as t
 
 sys.path.insert(0, "/root/house")
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import PatchbayError
-from ansible_collections.patchbay.netns.plugins.module_utils._firewalls import legacy, nft_tables, openings
+from ansible_collections.patchbay.netns.plugins.module_utils._firewalls import (
+    legacy,
+    nft_tables,
+    openings,
+    owners,
+    walk,
+)
+from ansible_collections.patchbay.netns.plugins.module_utils._firewalls.model import Packet
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.kernel import Kernel
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_rules import Ports
 
@@ -50,11 +57,45 @@ def apply(kernel: Kernel, owner: str, backends: str, *tags: str) -> t.Any:
 
 def remove(kernel: Kernel, *tags: str) -> t.Any:
     found = [one for one in openings.find(kernel, None, tables(kernel)) if not tags or one.tag in tags]
-    return {"changed": any([openings.remove(kernel, None, one) for one in found])}
+    removed = [openings.remove(kernel, None, one) for one in found]
+    return {"changed": any(removed)}
 
 
 def find(kernel: Kernel) -> t.Any:
     return [dataclasses.asdict(one) for one in openings.find(kernel, None, tables(kernel))]
+
+
+def dropped(kernel: Kernel) -> t.Any:
+    """What is said of what surely stops the first packet of one of the paths, or an answer."""
+    seen = tables(kernel)
+    said = []
+    for tag, path in PATHS.items():
+        there = Packet(
+            family=path["family"],
+            protocol="tcp",
+            in_interface=path["in_interface"],
+            out_interface=path["out_interface"],
+            source=path.get("source"),
+            destination=path.get("destination"),
+            destination_port=80 if "destination" in path else 8000,
+        )
+        back = dataclasses.replace(
+            there,
+            in_interface=there.out_interface,
+            out_interface=there.in_interface,
+            source=there.destination,
+            destination=there.source,
+            source_port=there.destination_port,
+            destination_port=None,
+            state="established",
+        )
+        for packet in (there, back):
+            finding = walk.walk(seen, "forward", packet).dropped_by
+            if finding is not None:
+                owner = owners.owner(seen, finding.table, finding.chain, finding.rule)
+                opening = openings.Opening(owner=owner, backend=finding.table.backend, tag=tag, **path)
+                said.append([owner, openings.can_open(finding, owner), openings.explain(finding, owner, opening)])
+    return said
 
 
 def tables(kernel: Kernel) -> list[openings.Table]:
@@ -66,7 +107,11 @@ def snapshot(_kernel: Kernel) -> t.Any:
     commands = ["iptables-nft-save", "ip6tables-nft-save"]
     commands += [f"{name}-legacy-save" for name in ("iptables", "ip6tables") if legacy_tables()]
     if not subprocess.run(["firewall-cmd", "--state"], capture_output=True, check=False).returncode:
-        commands += ["firewall-cmd --list-all-zones", "firewall-cmd --list-all-policies", "nft list table inet firewalld"]
+        commands += [
+            "firewall-cmd --list-all-zones",
+            "firewall-cmd --list-all-policies",
+            "nft list table inet firewalld",
+        ]
     said = {command: TIMES.sub("", output(command)) for command in commands if shutil.which(command.split()[0])}
     files = [path for folder in ("/etc/ufw", "/etc/firewalld") for path in sorted(pathlib.Path(folder).rglob("*"))]
     return {**said, **{str(path): path.read_text() for path in files if path.is_file()}}
@@ -82,7 +127,13 @@ def output(command: str) -> str:
 
 
 def main() -> None:
-    actions: dict[str, t.Callable[..., t.Any]] = {"apply": apply, "remove": remove, "find": find, "snapshot": snapshot}
+    actions: dict[str, t.Callable[..., t.Any]] = {
+        "apply": apply,
+        "remove": remove,
+        "find": find,
+        "snapshot": snapshot,
+        "dropped": dropped,
+    }
     with Kernel() as kernel:
         try:
             result = actions[sys.argv[1]](kernel, *sys.argv[2:])

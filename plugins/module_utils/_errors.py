@@ -60,6 +60,12 @@ class NotOurs(PatchbayError):
         )
 
 
+class ForeignFirewall(Conflict):
+    """Somebody else's firewall would drop the packets, and the task was to fail then."""
+
+    code = "FOREIGN_FIREWALL"
+
+
 class InUse(PatchbayError):
     """Processes still live in the namespace that is to be removed."""
 

@@ -18,7 +18,12 @@ description:
     the last one. No other table is touched, and neither C(nft) nor C(iptables) needs to be installed.
   - A forward is known by O(netns), O(protocol), O(port), O(address), O(in_interface) and its IP version; its other options can
     be changed. Two forwards that take in the same packets are refused.
-  - Rules are compared by their meaning, so that a rule that was saved and loaded again by C(nft -f) is still recognized.
+  - The table is compared by its meaning, so that one that was saved and loaded again by C(nft -f) is still recognized. What
+    somebody else put into it, or changed in it, is put right by every run.
+  - A forward is an element of a map, found in one look-up however many forwards there are. C(nft list table inet patchbay)
+    shows each with its counter.
+  - A process of this machine that serves the port would not be reached any more, so the module fails and names it; so it
+    does for a rule of somebody else that forwards the port before this one is asked. See O(force).
 options:
   protocol:
     description: The protocol of the port; a port number means nothing without it.
@@ -31,9 +36,10 @@ options:
     required: true
   address:
     description:
-      - Forward only what is sent to this address of the machine.
-      - When omitted, every local address of the IP version of O(to_address).
-    type: str
+      - Forward only what is sent to this address of the machine; one address of each IP version at most.
+      - When omitted, every local address of the IP versions of O(to_address).
+    type: list
+    elements: str
   in_interface:
     description:
       - Forward only what comes in through this interface. When omitted, through any.
@@ -42,18 +48,20 @@ options:
     type: str
   to_address:
     description:
-      - The address to forward to, IPv4 or IPv6. Required when O(state=present).
+      - The address to forward to, IPv4 or IPv6, or one of each to forward both. Required when O(state=present).
       - With O(state=absent) it, O(address) or O(sources) tells the IP version; without any of them both versions are removed.
-    type: str
+    type: list
+    elements: str
   to_port:
     description:
       - The port at O(to_address), or a range of the same size as O(port). When omitted, the port number stays the same.
-      - A range with other numbers may have 1024 ports at most, for each port needs rules of its own.
+      - A range with other numbers may have 1024 ports at most, for each port is an element of its own.
     type: str
   sources:
     description:
       - The networks whose packets are forwarded; to all others the port looks as if there were no forward.
-      - This holds for the machine's own connections too, whose source is one of its own addresses, but not for O(localhost).
+      - This holds for the machine's own connections too, whose source is one of its own addresses, but not for O(loopback).
+      - Where O(to_address) names both IP versions, the sources must, too, so that none is left open by mistake.
     type: list
     elements: str
   local:
@@ -70,14 +78,41 @@ options:
         (C(net.bridge.bridge-nf-call-iptables=1)), which is hairpin mode on its bridge port. See O(patchbay.netns.veth#module:hairpin).
     type: bool
     default: true
-  localhost:
+  loopback:
     description:
       - Whether connections from the machine to C(127.0.0.0/8) are forwarded too, whatever O(address), O(in_interface) and
         O(sources) say. IPv4 only, for the kernel never lets C(::1) out.
       - This sets C(route_localnet) on the interface towards the target, and adds rules that keep neighbours from using it to
         reach services that listen on loopback addresses only.
+      - With targets of both IP versions it works for the IPv4 one, and a warning says so.
     type: bool
     default: false
+    aliases: [localhost]
+  established:
+    description:
+      - What becomes of established connections (TCP and SCTP) whose path changes. V(keep) leaves them on the old path until they
+        end, V(reset) cuts them.
+      - UDP, and connections that are not established yet, always follow the change at once. The kernel asks the rules
+        only once per connection, so their tracking entries are removed, and no others.
+    type: str
+    choices: [keep, reset]
+    default: keep
+    version_added: 0.2.0
+  foreign_firewall:
+    description:
+      - What to do where somebody else's firewall (Docker's, ufw's, firewalld's, an administrator's) drops the packets that this
+        lives by. An accept in a table of ours would not help, for a drop anywhere is final.
+      - V(report) goes on and warns; the warning names table, chain, rule or policy, its owner, and the commands that let the
+        packets pass, in the owner's own language.
+      - V(allow) runs these commands where the owner has a place for the rules of others, which is the chain C(DOCKER-USER), a
+        C(ufw route) rule, or a policy of firewalld. The opening is as narrow as the owner's language allows, carries a mark, is
+        made once, and goes with O(state=absent), or when this option says something else. Everywhere else V(allow) is V(report).
+      - V(fail) fails before anything is changed, with the code V(FOREIGN_FIREWALL).
+      - No rule that this collection did not write is ever edited, and no table that belongs to a running program.
+    type: str
+    choices: [report, allow, fail]
+    default: report
+    version_added: 0.2.0
   forwarding:
     description:
       - Switch on forwarding (C(net.ipv4.ip_forward) or C(net.ipv6.conf.all.forwarding)) in the namespace.
@@ -90,8 +125,8 @@ options:
 extends_documentation_fragment:
   - patchbay.netns.common
 notes:
-  - O(force) has no effect here. Rules in the table that carry no comment of this collection are always left alone.
-  - A firewall that drops forwarded packets drops these too; this module does not change the rules of others.
+  - With O(force=true) a port is forwarded although a process of this machine serves it, or a rule of somebody else forwards it;
+    a warning names the process.
 seealso:
   - module: patchbay.netns.nat_masquerade
   - module: patchbay.netns.veth
@@ -110,7 +145,7 @@ EXAMPLES = r"""
     port: 8081
     to_address: 172.20.0.11
     to_port: 8080
-    localhost: true
+    loopback: true
 
 - name: A range of UDP ports at one address, for the office only
   patchbay.netns.dnat_forward:
@@ -120,11 +155,12 @@ EXAMPLES = r"""
     to_address: 192.168.15.2
     sources: [198.51.100.0/24]
 
-- name: IPv6
+- name: IPv4 and IPv6 at once, on a machine whose firewall is ufw, firewalld or Docker's
   patchbay.netns.dnat_forward:
     protocol: tcp
     port: 80
-    to_address: fd00:15::2
+    to_address: [192.168.15.2, "fd00:15::2"]
+    foreign_firewall: allow
 
 - name: No forward of port 80 any more, neither IPv4 nor IPv6
   patchbay.netns.dnat_forward:
@@ -151,8 +187,9 @@ rule:
       description: The namespace; null for the one the module runs in.
       type: str
     family:
-      description: V(ipv4) or V(ipv6).
-      type: str
+      description: V(ipv4), V(ipv6), or both.
+      type: list
+      elements: str
     protocol:
       description: The protocol.
       type: str
@@ -160,14 +197,16 @@ rule:
       description: The forwarded port or range.
       type: str
     address:
-      description: The only local address it applies to, or null.
-      type: str
+      description: The only local addresses it applies to; empty when it applies to all.
+      type: list
+      elements: str
     in_interface:
       description: The only interface it applies to, or null.
       type: str
     to_address:
-      description: The address of the target.
-      type: str
+      description: The addresses of the target, one for each IP version.
+      type: list
+      elements: str
     to_port:
       description: The port or range at the target.
       type: str
@@ -179,36 +218,44 @@ rule:
       description: Whether the machine's own connections are forwarded.
       type: bool
     hairpin:
-      description: The network whose own clients are let in, or null.
-      type: str
-    localhost:
+      description: The networks whose own clients are let in, one for each IP version.
+      type: list
+      elements: str
+    loopback:
       description: Whether connections to 127.0.0.0/8 are forwarded.
       type: bool
     forwarding:
       description: Whether the namespace forwards, whoever switched it on.
       type: bool
+    blocked_by:
+      description:
+        - Who drops the packets that this lives by, as far as that is certain; empty when nobody does.
+        - C(code) is V(FOREIGN_DROP), V(OWNER) for a table that belongs to a running program, or V(BR_NETFILTER) for packets
+          between neighbours on one bridge, which meet the rules only because the kernel is set so.
+      type: list
+      elements: dict
     rules:
-      description: The rules in nft's own syntax, each behind the name of its chain.
+      description: The elements in nft's own syntax, each behind the name of its map or set.
       type: list
       elements: str
   sample:
     netns: null
-    family: ipv4
+    family: [ipv4]
     protocol: tcp
     port: "80"
-    address: null
+    address: []
     in_interface: null
-    to_address: 192.168.15.2
+    to_address: [192.168.15.2]
     to_port: "80"
     sources: []
     local: true
-    hairpin: 192.168.15.0/24
-    localhost: false
+    hairpin: [192.168.15.0/24]
+    loopback: false
     forwarding: true
+    blocked_by: []
     rules:
-      - "prerouting: meta nfproto ipv4 fib daddr type local tcp dport 80 dnat ip to 192.168.15.2:80"
-      - "output: ip daddr != 127.0.0.0/8 fib daddr type local tcp dport 80 dnat ip to 192.168.15.2:80"
-      - "postrouting: ip saddr 192.168.15.0/24 ip daddr 192.168.15.2 tcp dport 80 ct status dnat masquerade"
+      - "forwards-tcp-ip: 80 comment \"patchbay forward tcp 80 hairpin 192.168.15.0/24\" : 192.168.15.2 . 80"
+      - "hairpin-tcp-ip: 192.168.15.0/24 . 192.168.15.2 . 80"
 """
 
 from ansible_collections.patchbay.netns.plugins.module_utils._door import run_module
@@ -226,6 +273,7 @@ OPTIONS = {
     "hairpin": {"type": "bool", "default": True},
     "loopback": {"type": "bool", "default": False, "aliases": ["localhost"]},
     "established": {"type": "str", "choices": ["keep", "reset"], "default": "keep"},
+    "foreign_firewall": {"type": "str", "choices": ["report", "allow", "fail"], "default": "report"},
     "forwarding": {"type": "bool", "default": True},
 }
 

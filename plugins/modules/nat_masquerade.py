@@ -16,7 +16,9 @@ description:
   - The rules live in a table of their own, C(inet patchbay), one in each namespace; it appears with the first rule and goes with
     the last one. No other table is touched, and neither C(nft) nor C(iptables) needs to be installed.
   - A masquerade is known by O(netns), O(source) and O(out_interface); its other options can be changed.
-  - Rules are compared by their meaning, so that a rule that was saved and loaded again by C(nft -f) is still recognized.
+  - The table is compared by its meaning, so that one that was saved and loaded again by C(nft -f) is still recognized. What
+    somebody else put into it, or changed in it, is put right by every run.
+  - Of several masquerades that fit, the one with the narrowest source is carried out.
 options:
   source:
     description:
@@ -43,6 +45,31 @@ options:
       - The range that the source ports of TCP and UDP become part of, such as V(1024-65535).
       - When omitted, the kernel keeps a port where it can.
     type: str
+  established:
+    description:
+      - What becomes of established connections (TCP and SCTP) whose path changes. V(keep) leaves them on the old path until they
+        end, V(reset) cuts them.
+      - UDP, and connections that are not established yet, always follow the change at once. The kernel asks the rules
+        only once per connection, so their tracking entries are removed, and no others.
+    type: str
+    choices: [keep, reset]
+    default: keep
+    version_added: 0.2.0
+  foreign_firewall:
+    description:
+      - What to do where somebody else's firewall (Docker's, ufw's, firewalld's, an administrator's) drops the packets that this
+        lives by. An accept in a table of ours would not help, for a drop anywhere is final.
+      - V(report) goes on and warns; the warning names table, chain, rule or policy, its owner, and the commands that let the
+        packets pass, in the owner's own language.
+      - V(allow) runs these commands where the owner has a place for the rules of others, which is the chain C(DOCKER-USER), a
+        C(ufw route) rule, or a policy of firewalld. The opening is as narrow as the owner's language allows, carries a mark, is
+        made once, and goes with O(state=absent), or when this option says something else. Everywhere else V(allow) is V(report).
+      - V(fail) fails before anything is changed, with the code V(FOREIGN_FIREWALL).
+      - No rule that this collection did not write is ever edited, and no table that belongs to a running program.
+    type: str
+    choices: [report, allow, fail]
+    default: report
+    version_added: 0.2.0
   forwarding:
     description:
       - Switch on forwarding (C(net.ipv4.ip_forward) or C(net.ipv6.conf.all.forwarding)) in the namespace.
@@ -55,7 +82,7 @@ options:
 extends_documentation_fragment:
   - patchbay.netns.common
 notes:
-  - O(force) has no effect here. Rules in the table that carry no comment of this collection are always left alone.
+  - O(force) has no effect here.
 seealso:
   - module: patchbay.netns.dnat_forward
   - module: patchbay.netns.ip_route_ns
@@ -120,6 +147,13 @@ rule:
     forwarding:
       description: Whether the namespace forwards, whoever switched it on.
       type: bool
+    blocked_by:
+      description:
+        - Who drops the packets that this lives by, as far as that is certain; empty when nobody does.
+        - C(code) is V(FOREIGN_DROP), V(OWNER) for a table that belongs to a running program, or V(BR_NETFILTER) for packets
+          between neighbours on one bridge, which meet the rules only because the kernel is set so.
+      type: list
+      elements: dict
     rules:
       description: The rules in nft's own syntax, each behind the name of its chain.
       type: list
@@ -132,8 +166,9 @@ rule:
     random: false
     to_ports: null
     forwarding: true
+    blocked_by: []
     rules:
-      - "postrouting: ip saddr 192.168.15.0/24 ip daddr != 192.168.15.0/24 ip daddr != 224.0.0.0/4 masquerade"
+      - "postrouting: ip saddr 192.168.15.0/24 ip daddr != 192.168.15.0/24 ip daddr != 224.0.0.0/4 counter masquerade"
 """
 
 from ansible_collections.patchbay.netns.plugins.module_utils._door import run_module
@@ -146,6 +181,7 @@ OPTIONS = {
     "random": {"type": "bool", "default": False},
     "to_ports": {"type": "str"},
     "established": {"type": "str", "choices": ["keep", "reset"], "default": "keep"},
+    "foreign_firewall": {"type": "str", "choices": ["report", "allow", "fail"], "default": "report"},
     "forwarding": {"type": "bool", "default": True},
 }
 

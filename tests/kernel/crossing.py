@@ -114,7 +114,10 @@ class Crossing:
         for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
             box.sysctl(name, "1")
         box.settle(None, "left", "right")
-        for family in (4, 6):  # neighbours know each other: HOST can't ask yet, before its own addresses are established
+        for family in (
+            4,
+            6,
+        ):  # neighbours know each other: HOST can't ask yet, before its own addresses are established
             for side, here, far, near in (("left", "in0", LEFT, NEAR), ("right", "out0", RIGHT, FAR)):
                 there, gateway = box.link("eth0", side)["address"], box.link(here)["address"]
                 box.ip(f"neigh replace {far[family]} lladdr {there} dev {here} nud permanent")

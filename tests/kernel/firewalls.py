@@ -208,7 +208,7 @@ def foreign_rules(box: Box) -> str:
     lines = box.tool("nft", "-s", "list", "ruleset").splitlines()
     # What iptables made has a warning before it.
     tables = "\n".join(line for line in lines if not line.startswith("#")).split("\ntable ")
-    shown = [text for text in tables if not text.removeprefix("table ").startswith("inet patchbay ")]
+    shown = [text for text in tables if text and not text.removeprefix("table ").startswith("inet patchbay ")]
     tools = [f"{name}-legacy" for name in _OF_VERSION if shutil.which(f"{name}-legacy")]
     for tool, file in zip(tools, ("ip_tables_names", "ip6_tables_names"), strict=False):
         # Only what is there: to ask the tool for a table makes it.

@@ -11,15 +11,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from crossing import FAR, LEFT, NEAR, RIGHT, Sent
+from crossing import Sent
 from hypothesis import strategies as st
 
 PORTS = (22, 80, 443)
 _SPANS = ("22", "80", "443", "79-81", "1-79", "{ 22, 443 }", "{ 20-30, 80 }", "< 80", ">= 80", "> 443", "<= 22")
 _NETWORKS = {
     4: (
-        *("10.1.0.2", "10.2.0.2", "10.1.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/23", "10.2.0.0/30", "10.128.0.0/9"),
-        *("10.1.0.2-10.1.0.9", "{ 10.1.0.0/24, 10.2.0.2 }", "{ 10.2.0.3, 192.0.2.0/24 }", "{ 10.1.0.1-10.1.0.2, 10.2.0.0/25 }"),
+        *(
+            "10.1.0.2",
+            "10.2.0.2",
+            "10.1.0.1",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.0.0/23",
+            "10.2.0.0/30",
+            "10.128.0.0/9",
+        ),
+        *(
+            "10.1.0.2-10.1.0.9",
+            "{ 10.1.0.0/24, 10.2.0.2 }",
+            "{ 10.2.0.3, 192.0.2.0/24 }",
+            "{ 10.1.0.1-10.1.0.2, 10.2.0.0/25 }",
+        ),
         *("@nets4", "10.1.0.2", "10.2.0.2"),
     ),
     6: (
@@ -35,37 +49,94 @@ _SETS = """
     map ports { type inet_service : verdict; elements = { 22 : drop, 80 : accept, 443 : jump sub2 }; }
 """
 _DIVERSE = (
-    *('iifname "in0"', 'iifname "out0"', 'iifname "in*"', 'iifname != "in0"', 'iifname { "in0", "lo" }', "iifname @names"),
+    *(
+        'iifname "in0"',
+        'iifname "out0"',
+        'iifname "in*"',
+        'iifname != "in0"',
+        'iifname { "in0", "lo" }',
+        "iifname @names",
+    ),
     *('iif "in0"', 'iif != "in0"', 'oifname "out0"', 'oifname != "out*"', 'oif "out0"', 'oif { "in0", "out0" }'),
     *('iifname { "i*", "eth0" }', 'iifname . oifname { "in0" . "out0" }', 'oifname "*0"', 'iifname "in00"'),
-    *("ct state new", "ct state established,related", "ct state != new", "ct state { new, established }", "ct state invalid"),
+    *(
+        "ct state new",
+        "ct state established,related",
+        "ct state != new",
+        "ct state { new, established }",
+        "ct state invalid",
+    ),
     *("ct status dnat", "ct status != dnat", "ct status & dnat == 0", "ct status seen-reply", "ct direction original"),
-    *("ct original proto-dst 80", "ct original proto-dst 9000", "ct protocol tcp", "meta pkttype host", "meta pkttype != host"),
-    *("fib daddr type local", "fib daddr type != local", "fib daddr type { local, multicast }", "fib saddr type unicast"),
+    *(
+        "ct original proto-dst 80",
+        "ct original proto-dst 9000",
+        "ct protocol tcp",
+        "meta pkttype host",
+        "meta pkttype != host",
+    ),
+    *(
+        "fib daddr type local",
+        "fib daddr type != local",
+        "fib daddr type { local, multicast }",
+        "fib saddr type unicast",
+    ),
     *("meta l4proto tcp", "meta l4proto { tcp, udp }", "meta l4proto != udp", "tcp flags & (fin|syn|rst|ack) == syn"),
-    *("tcp flags syn", "tcp flags != syn", "tcp flags & (syn|ack) == ack", "tcp flags & (fin|rst) == 0", "meta protocol ip"),
-    *("limit rate 9999/second", "meta mark 0", "meta mark set 7", "counter", 'log prefix "seen "', "quota over 900 mbytes"),
+    *(
+        "tcp flags syn",
+        "tcp flags != syn",
+        "tcp flags & (syn|ack) == ack",
+        "tcp flags & (fin|rst) == 0",
+        "meta protocol ip",
+    ),
+    *(
+        "limit rate 9999/second",
+        "meta mark 0",
+        "meta mark set 7",
+        "counter",
+        'log prefix "seen "',
+        "quota over 900 mbytes",
+    ),
     *("meta l4proto . th dport { tcp . 80, udp . 22-30 }", "meta length > 20", "rt classid 0", "socket transparent 1"),
 )
 _DIVERSE_OF = {
     4: (
         *("ip protocol tcp", "ip protocol != { tcp, icmp }", "ip frag-off & 0x1fff != 0", "ip version 4", "ip ttl > 3"),
-        *("ip saddr . tcp dport @pairs4", "ip saddr . tcp dport != { 10.1.0.2 . 80, 10.1.0.2 . 22 }", "meta nfproto ipv4"),
+        *(
+            "ip saddr . tcp dport @pairs4",
+            "ip saddr . tcp dport != { 10.1.0.2 . 80, 10.1.0.2 . 22 }",
+            "meta nfproto ipv4",
+        ),
         *("ip saddr & 0.0.0.255 == 0.0.0.2", "ip daddr & 0.0.0.3 != 0.0.0.2", "ct original ip saddr 10.1.0.2"),
         *("ip saddr 10.1.0.2 ip daddr 10.2.0.2", "ip saddr . ip daddr . th dport { 10.1.0.2 . 10.2.0.0/24 . 80 }"),
         *("ct original ip daddr 10.1.0.1", "ip dscp cs0", "@nh,96,32 & 0xffffff00 == 0x0a010000", "ip hdrlength 5"),
     ),
     6: (
-        *("ip6 nexthdr tcp", "ip6 nexthdr != { tcp, icmpv6 }", "ip6 version 6", "ip6 hoplimit > 3", "meta nfproto ipv6"),
+        *(
+            "ip6 nexthdr tcp",
+            "ip6 nexthdr != { tcp, icmpv6 }",
+            "ip6 version 6",
+            "ip6 hoplimit > 3",
+            "meta nfproto ipv6",
+        ),
         *("ip6 saddr fd01::2 ip6 daddr fd02::2", "ip6 saddr . tcp dport { fd01::2 . 80, fd01::/32 . 22 }"),
         *("ct original ip6 saddr fd01::2", "ip6 daddr & ::f == ::2", "ip6 saddr . ip6 daddr { fd01::2 . fd02::2 }"),
     ),
 }
-_BOTH = ('meta nfproto vmap { ipv4 : jump sub1, ipv6 : continue }', "ct state vmap { new : continue, established : accept }")
+_BOTH = (
+    "meta nfproto vmap { ipv4 : jump sub1, ipv6 : continue }",
+    "ct state vmap { new : continue, established : accept }",
+)
 _MAPS = (
-    *("tcp dport vmap @ports", "tcp dport vmap { 22 : drop, 80 : jump sub1, 400-500 : accept }", "th dport vmap { 80-90 : goto sub2 }"),
+    *(
+        "tcp dport vmap @ports",
+        "tcp dport vmap { 22 : drop, 80 : jump sub1, 400-500 : accept }",
+        "th dport vmap { 80-90 : goto sub2 }",
+    ),
     *('iifname vmap { "in0" : jump sub1, "out0" : drop }', 'oifname vmap { "out*" : continue, "lo" : drop }'),
-    *("ct state vmap { new : jump sub1, established : accept, invalid : drop }", "meta l4proto vmap { tcp : return, udp : jump sub2 }"),
+    *(
+        "ct state vmap { new : jump sub1, established : accept, invalid : drop }",
+        "meta l4proto vmap { tcp : return, udp : jump sub2 }",
+    ),
     *("tcp dport vmap { 22 : accept, * : continue }", "udp dport vmap { 80 : continue, * : drop }"),
 )
 _MAPS4 = (
@@ -97,7 +168,8 @@ def _ports() -> st.SearchStrategy[str]:
     )
 
 
-def _conditions(versions: tuple[int, ...]) -> st.SearchStrategy[str]:
+def conditions(*versions: int) -> st.SearchStrategy[str]:
+    """One condition, or more, of a rule about IPv4, IPv6 or both."""
     choices = [_ports(), st.sampled_from(_DIVERSE)]
     for version in versions:
         choices += [_address(version), st.sampled_from(_DIVERSE_OF[version])]
@@ -107,8 +179,10 @@ def _conditions(versions: tuple[int, ...]) -> st.SearchStrategy[str]:
 @st.composite
 def _rules(draw: Any, versions: tuple[int, ...], deeper: tuple[str, ...], hook: str) -> str:
     if draw(st.integers(0, 4)) == 0 and deeper == ("sub1", "sub2"):
-        return draw(st.sampled_from([*_MAPS, *(_MAPS4 if 4 in versions else ()), *(_BOTH if len(versions) > 1 else ())]))
-    tests = draw(st.lists(_conditions(versions), min_size=draw(st.sampled_from([0, 1, 1, 1])), max_size=2))
+        return draw(
+            st.sampled_from([*_MAPS, *(_MAPS4 if 4 in versions else ()), *(_BOTH if len(versions) > 1 else ())])
+        )
+    tests = draw(st.lists(conditions(*versions), min_size=draw(st.sampled_from([0, 1, 1, 1])), max_size=2))
     jumps = [f"{kind} {name}" for kind in ("jump", "goto") for name in deeper]
     verdicts = [one for one in _VERDICTS if one != "reject" or hook in ("input", "forward", "output")]
     verdict = draw(st.sampled_from([*verdicts, *jumps]))
@@ -159,12 +233,43 @@ def sents() -> st.SearchStrategy[Sent]:
 # ---- iptables
 
 _ARGUMENTS = (
-    *("-i in0", "! -i in0", "-i in+", "-o out0", "! -o out+", "-p tcp", "-p udp", "-p tcp --dport 80", "-p udp --dport 22"),
-    *("-p tcp ! --dport 80", "-p tcp --dport 79:81", "-p tcp -m multiport --dports 22,443", "-p udp -m multiport ! --dports 80:90"),
-    *("-p tcp --syn", "-p tcp ! --syn", "-p tcp --tcp-flags FIN,SYN SYN", "-m conntrack --ctstate NEW", "-m state --state NEW"),
+    *(
+        "-i in0",
+        "! -i in0",
+        "-i in+",
+        "-o out0",
+        "! -o out+",
+        "-p tcp",
+        "-p udp",
+        "-p tcp --dport 80",
+        "-p udp --dport 22",
+    ),
+    *(
+        "-p tcp ! --dport 80",
+        "-p tcp --dport 79:81",
+        "-p tcp -m multiport --dports 22,443",
+        "-p udp -m multiport ! --dports 80:90",
+    ),
+    *(
+        "-p tcp --syn",
+        "-p tcp ! --syn",
+        "-p tcp --tcp-flags FIN,SYN SYN",
+        "-m conntrack --ctstate NEW",
+        "-m state --state NEW",
+    ),
     *("-m conntrack --ctstate ESTABLISHED,RELATED", "-m conntrack --ctstate DNAT", "-m conntrack ! --ctstate DNAT"),
-    *("-m conntrack --ctorigdstport 80", "-m conntrack --ctdir ORIGINAL", "-m comment --comment seen", "-m mark --mark 0"),
-    *("-m limit --limit 3000/second", "-m addrtype --dst-type LOCAL", "-m addrtype ! --dst-type LOCAL", "-m addrtype --src-type UNICAST"),
+    *(
+        "-m conntrack --ctorigdstport 80",
+        "-m conntrack --ctdir ORIGINAL",
+        "-m comment --comment seen",
+        "-m mark --mark 0",
+    ),
+    *(
+        "-m limit --limit 3000/second",
+        "-m addrtype --dst-type LOCAL",
+        "-m addrtype ! --dst-type LOCAL",
+        "-m addrtype --src-type UNICAST",
+    ),
     *("-m pkttype --pkt-type unicast", "-p icmp", "-m conntrack ! --ctstate INVALID", ""),
 )
 _ARGUMENTS_OF = {
@@ -184,7 +289,12 @@ def iptables(draw: Any, version: int) -> str:
     lines = ["*filter", ":OUTPUT ACCEPT", ":SUB1 -", ":SUB2 -"]
     lines += [f":{chain} {draw(policy)}" for chain in ("INPUT", "FORWARD")]
     tests = st.sampled_from([*_ARGUMENTS, *_ARGUMENTS_OF[version]])
-    for chain, deeper in (("SUB2", ()), ("SUB1", ("SUB2",)), ("FORWARD", ("SUB1", "SUB2")), ("INPUT", ("SUB1", "SUB2"))):
+    for chain, deeper in (
+        ("SUB2", ()),
+        ("SUB1", ("SUB2",)),
+        ("FORWARD", ("SUB1", "SUB2")),
+        ("INPUT", ("SUB1", "SUB2")),
+    ):
         for _rule in range(draw(st.integers(0, 4))):
             jumps = [f"{letter} {name}" for letter in ("-j", "-g") for name in deeper]
             jump = draw(st.sampled_from([*(f"-j {name}" for name in _JUMPS), *jumps]))
@@ -193,6 +303,3 @@ def iptables(draw: Any, version: int) -> str:
                 continue
             lines.append(f"-A {chain} {test} {jump}")
     return "\n".join([*lines, "COMMIT", ""])
-
-
-ENDS = (LEFT, RIGHT, NEAR, FAR)

@@ -10,6 +10,7 @@ on HOST's bridge, all made with ip(8).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -107,9 +108,7 @@ FORMS = {
         "80",
         options=lambda who, versions: {
             "sources": [
-                text
-                for version in versions
-                for text in (NOBODY[version], f"{who.own[version]}/{_ALL[version]}")
+                text for version in versions for text in (NOBODY[version], f"{who.own[version]}/{_ALL[version]}")
             ]
         },
         twin="excluded",
@@ -230,6 +229,7 @@ class Street:
 
     def __init__(self, box: Box) -> None:
         self.box = box
+        self._closing = contextlib.ExitStack()
         box.tool("ip", "-batch", "-", stdin=_HOST + "".join(itertools.starmap(_additions, _HERE)))
         for netns, (device, addresses) in _THERE.items():
             lines = f"link set lo up\nlink set {device} up\n" + _additions(device, addresses)
@@ -253,8 +253,12 @@ class Street:
         if protocol != "sctp":
             return self.box.serve(netns, port, protocol)
         server = sctp.SctpServer(netns, port)
-        self.box.at_close(server.close)
+        self._closing.callback(server.close)
         return server
+
+    def close(self) -> None:
+        """End what the box does not know of."""
+        self._closing.close()
 
     def ask(self, probe: Probe, protocol: str, *, timeout: float = TIMEOUT) -> Answer:
         """Make an attempt; one that is meant to fail need not wait."""
@@ -285,11 +289,14 @@ class Counted:
 
 def counted(box: Box) -> Counted:
     """Read them; without our table there is nothing to read."""
-    if "table inet patchbay" not in box.tool("nft", "list", "tables"):
+    try:
+        listed = json.loads(box.tool("nft", "-j", "list", "table", "inet", "patchbay"))["nftables"]
+    except AssertionError as refusal:
+        assert "No such file" in str(refusal)
         return Counted()
     elements: Counter[tuple[str, str, str]] = Counter()
     masquerades = 0
-    for entry in json.loads(box.tool("nft", "-j", "list", "table", "inet", "patchbay"))["nftables"]:
+    for entry in listed:
         for key, target in entry.get("map", {}).get("elem", ()):
             place = (entry["map"]["name"], json.dumps(key["elem"]["val"]), json.dumps(target))
             elements[place] = key["elem"]["counter"]["packets"]

@@ -88,7 +88,10 @@ def probe(
         try:
             sock.send(init)
             while select.select([sock], [], [], max(0.0, start + timeout - time.monotonic()))[0]:
-                found = _understood(sock.recv(65535), kind)
+                data, peer = sock.recvfrom(65535)
+                found = _understood(data, kind)
+                if found is not None and found.kind == _INIT and (found.source_port, found.port) == (own, port):
+                    return Answer("refused")  # it came back to the socket that sent it: nobody else takes it here
                 if found is None or (found.source_port, found.port) != (port, own):
                     continue
                 if found.kind == _ABORT:
@@ -96,7 +99,7 @@ def probe(
                 if found.kind == _INIT_ACK and found.tag == int.from_bytes(init[16:20], "big"):
                     said = json.loads(found.rest[4 : int.from_bytes(found.rest[2:4], "big")])
                     seen = tuple(said["peer"])
-                    return Answer("reached", sock.getpeername()[0], said["token"], seen, time.monotonic() - start)
+                    return Answer("reached", peer[0], said["token"], seen, time.monotonic() - start)
         except OSError as error:
             if error.errno in (errno.ECONNREFUSED, errno.ENOPROTOOPT, errno.EPROTO):  # as ICMP and ICMPv6 say it
                 return Answer("refused")

@@ -10,7 +10,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_text
@@ -73,7 +72,6 @@ def test_a_changed_rule_is_seen_and_the_way_out_is_said(monkeypatch: pytest.Monk
 
 
 def test_the_text_does_not_depend_on_the_order_of_hashes() -> None:
-    collections = Path(__file__).parents[2] / ".ansible" / "collections"
     script = (
         "from ansible_collections.patchbay.netns.tests.tools import golden\n"
         "import hashlib; print(hashlib.sha256(repr(list(golden.contents())).encode()).hexdigest())"
@@ -81,7 +79,7 @@ def test_the_text_does_not_depend_on_the_order_of_hashes() -> None:
     said = {
         subprocess.check_output(
             [sys.executable, "-c", script],
-            env={**os.environ, "PYTHONPATH": str(collections), "PYTHONHASHSEED": seed},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
             text=True,
         ).strip()
         for seed in ("1", "2", "3")

@@ -20,7 +20,11 @@ def test_the_administrators_rule_is_the_last(host: Host) -> None:
 
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
 def test_a_way_that_lost_a_rule_is_mended(host: Host, probe: Probe, opener, tool: str) -> None:
-    rule = next(line for line in host.check_output(f"{tool} -S DOCKER-USER").splitlines() if "8080 ipv4 [" in line and "new]" in line)
+    rule = next(
+        line
+        for line in host.check_output(f"{tool} -S DOCKER-USER").splitlines()
+        if "8080 ipv4 [" in line and "new]" in line
+    )
     host.check_output(f"{tool} {rule.replace('-A', '-D', 1)}")
     assert any(one["tag"] == FORWARD and not one["whole"] for one in opener.run("find"))
     with probe.server(80, netns="blue") as token:

@@ -28,7 +28,11 @@ def test_zones_keep_what_was_bound_to_them_at_runtime(host: Host) -> None:
             "firewall-cmd --zone=public --remove-service=http",
             "public (services)",
         ),
-        ("iptables -A OUTPUT -d 203.0.113.9 -j DROP", "nft delete table ip filter", "1 rules that other programs have in iptables"),
+        (
+            "iptables -A OUTPUT -d 203.0.113.9 -j DROP",
+            "nft delete table ip filter",
+            "1 rules that other programs have in iptables",
+        ),
     ],
 )
 def test_nothing_is_reloaded_away(host: Host, opener, others: str, undo: str, named: str) -> None:

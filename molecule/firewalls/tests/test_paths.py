@@ -84,6 +84,19 @@ def test_what_was_opened_is_found_again(opener) -> None:
     assert all(one["whole"] for one in found)
 
 
+def test_nothing_is_foreseen_to_be_dropped(opener) -> None:
+    assert opener.run("dropped") == []
+
+
+def test_a_namespace_does_not_lead_to_the_machines_firewall(host: Host, opener) -> None:
+    before = opener.run("snapshot")
+    done = host.run(f"ip netns exec red python3 /root/opener.py apply {opener.owner} nft")
+    assert done.rc == 1
+    # Docker's chain would be one of the namespace's own, and there is none.
+    assert done.stderr.startswith("PROGRAM_FAILED" if opener.owner == "docker" else "UNSUPPORTED")
+    assert opener.run("snapshot") == before
+
+
 def test_opening_again_changes_nothing(opener) -> None:
     before = opener.run("snapshot")
     assert opener.apply() == {"changed": False, "stand": True}
@@ -106,6 +119,9 @@ def test_removing_it_all_leaves_the_owners_configuration_as_it_was(host: Host, p
         for family in FAMILIES:
             assert_closed(probe, family)
         assert opener.run("remove") == {"changed": False}
+        said = opener.run("dropped")
+        assert {(owner, can_open) for owner, can_open, _text in said} == {(opener.owner, True)}
+        assert all("set foreign_firewall: allow" in text for _owner, _can_open, text in said)
     finally:
         opener.apply()
     for family in FAMILIES:

@@ -13,30 +13,14 @@ import typing as t
 
 from .._kernel.nft_rules import short
 from .docker import program, rule_words
-from .model import Chain, Rule, Table
 from .opening import PREFIX, Match, Opening, matches
 from .owners import TITLES, UNKNOWN
+from .walk import Finding
 
 _IPTABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
-class Finding(t.Protocol):
-    """A rule or, where that is None, a policy that stops packets; see walk.py."""
-
-    @property
-    def table(self) -> Table: ...
-
-    @property
-    def chain(self) -> Chain: ...
-
-    @property
-    def rule(self) -> Rule | None: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def certain(self) -> bool: ...
+_EFFECTS = {"reject": ("rejects", "may reject"), "queue": ("hands to a program", "may hand to a program")}
 
 
 def what_stops(finding: Finding, owner: str, opening: Opening) -> str:
@@ -44,7 +28,8 @@ def what_stops(finding: Finding, owner: str, opening: Opening) -> str:
     what = f"the rule `{finding.rule.text}`" if finding.rule else f"the policy {finding.chain.policy}"
     where = f"chain {finding.chain.name} in table {finding.table}"
     whose = "somebody's firewall" if owner == UNKNOWN else f"the firewall of {TITLES[owner]}"
-    effect = finding.kind + "s" if finding.certain else f"may {finding.kind}"
+    surely, perhaps = _EFFECTS.get(finding.kind, ("drops", "may drop"))
+    effect = surely if finding.certain else perhaps
     return f"{what[0].upper()}{what[1:]} of {where}, {whose}, {effect} what this needs ({opening})."
 
 
@@ -70,7 +55,7 @@ def way_out(finding: Finding, owner: str, opening: Opening) -> str:
         )
     if finding.table.owned:
         return "The table belongs to a running program (flag owner), so only that program can let them pass: change its configuration."
-    return f"Its owner would let them pass with `{'; '.join(by_hand(finding, opening))}`."
+    return f"Its owner would let them pass with `{' && '.join(by_hand(finding, opening))}`."
 
 
 def by_hand(finding: Finding, opening: Opening) -> list[str]:

@@ -62,6 +62,9 @@ class Unknown:
 
     what: str
 
+    def __str__(self) -> str:
+        return self.what
+
     def holds(self, packet: Packet) -> bool | None:
         return None
 

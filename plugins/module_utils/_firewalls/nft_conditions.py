@@ -20,24 +20,13 @@ from .._kernel.rulesets import Attributes, Expression, RuleDump, SetDump, expres
 from . import nft_shown as shown
 from .model import Condition, Rule, Unknown, Verdict
 from .nft_bits import EQ
-from .nft_fields import (
-    AddressType,
-    Blank,
-    Constant,
-    Ct,
-    Field,
-    Interface,
-    Joined,
-    Masked,
-    Meta,
-    Part,
-    Payload,
-    Swapped,
-    Tracked,
-)
+from .nft_derived import Joined, Masked, Part, Swapped
+from .nft_fields import AddressType, Blank, Constant, Field, Interface, Meta, Payload
 from .nft_maps import Entry, entries, lookup_members
 from .nft_statements import CONTINUE, STATEMENTS, UNSURE, verdict_of
 from .nft_tests import Between, Compare
+from .nft_tracking import Ct, Tracked
+from .nft_words import map_text, rule_text, verdict_text, where_to
 from .nft_xt import conditions as xt_conditions
 from .nft_xt import verdict as xt_verdict
 
@@ -63,7 +52,6 @@ _FIB_FLAGS = {1: "saddr", 2: "daddr", 4: "mark", 8: "iif", 16: "oif"}
 _BITWISE_BOOL = 0
 _LOOKUP_INVERTED = 1
 _WORDS = 16  # the registers are sixteen words of four bytes
-TRANSLATES = ("dnat", "snat", "redirect", "masquerade")
 _TYPED = {"ip": 4, "ip6": 6}
 
 
@@ -84,7 +72,7 @@ def decode(dump: RuleDump, context: Context) -> list[Rule]:
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error):  # bytes that make no sense
         reader.stop(Unknown("a rule that can't be read"))
     comment = dump.comment or reader.comment
-    words = _text(reader.said, "" if reader.spoken or reader.verdict == CONTINUE else _verdict_text(reader.verdict))
+    words = rule_text(reader.said, "" if reader.spoken or reader.verdict == CONTINUE else verdict_text(reader.verdict))
     if reader.entries is None:
         return [Rule(tuple(reader.conditions), reader.verdict, words, comment, dump.handle)]
     shared = tuple(reader.conditions)
@@ -253,7 +241,14 @@ class _Reader:
 
     def _read_cmp(self, attributes: Attributes, _name: str) -> None:
         data = parse(attributes.get(3, b"")).get(1, b"")
-        self._require(Compare(self._load(attributes.get(1), len(data) or None), number(attributes.get(2)), data))
+        found = Compare(self._load(attributes.get(1), len(data) or None), number(attributes.get(2)), data)
+        last = self.conditions[-1] if self.conditions else None
+        if isinstance(last, Compare) and last.begins_range_of(found):  # nft(8) writes a range as two comparisons
+            self.conditions.pop()
+            self.said.pop()
+            self._require(Between(last.field, last.data, data))
+        else:
+            self._require(found)
 
     def _read_range(self, attributes: Attributes, _name: str) -> None:
         low, high = (parse(attributes.get(kind, b"")).get(1, b"") for kind in (3, 4))
@@ -269,7 +264,7 @@ class _Reader:
             return self._require(lookup_members(value, name, found, inverted=inverted))
         if number(attributes[3]) == 0:
             self.entries, self.spoken = entries(value, name, found), True
-            return self.said.append(f"{value} vmap {_map_text(value, name, self.entries)}")
+            return self.said.append(f"{value} vmap {map_text(value, name, self.entries)}")
         self._require(lookup_members(value, name, found, inverted=False))
         return self._store(attributes[3], Blank(f"{value} map"))
 
@@ -291,13 +286,13 @@ class _Reader:
         address, last = (self._value(attributes.get(kind), address=True) for kind in (3, 4))
         port = self._value(attributes.get(5))
         whole = address if last in ("", address) else f"{address}-{last}"
-        self.verdict = Verdict(kind, detail=_end(whole, port))
+        self.verdict = Verdict(kind, detail=where_to(whole, port))
 
     def _read_masq(self, attributes: Attributes, _name: str) -> None:
-        self.verdict = Verdict("masquerade", detail=_end("", self._value(attributes.get(2))))
+        self.verdict = Verdict("masquerade", detail=where_to("", self._value(attributes.get(2))))
 
     def _read_redir(self, attributes: Attributes, _name: str) -> None:
-        self.verdict = Verdict("redirect", detail=_end("", self._value(attributes.get(1))))
+        self.verdict = Verdict("redirect", detail=where_to("", self._value(attributes.get(1))))
 
     def _read_reject(self, attributes: Attributes, _name: str) -> None:
         self.verdict = Verdict("reject", detail="with tcp reset" if number(attributes.get(1)) == 1 else "")
@@ -360,46 +355,3 @@ def _word(register: int) -> int:
     if 8 <= register <= 23:
         return register - 8
     raise ValueError(register)
-
-
-def _end(address: str, port: str) -> str:
-    if ":" in address and port:
-        address = f"[{address}]"
-    return f"{address}:{port}" if port else address
-
-
-def _map_text(value: Field, name: str, found: list[Entry]) -> str:
-    if not name.startswith("__map"):
-        return f"@{name}"
-    texts = [f"{entry.key} : {_verdict_text(entry.verdict)}" for entry in found[:4]] + ["..."] * (len(found) > 4)
-    return f"{{ {', '.join(texts)} }}"
-
-
-def _verdict_text(verdict: Verdict) -> str:
-    detail = f"to {verdict.detail}" if verdict.detail and verdict.kind in TRANSLATES else verdict.detail
-    return " ".join(part for part in (verdict.kind, verdict.chain, detail) if part)
-
-
-_IMPLY_FAMILY = ("ip ", "ip6 ", "icmp", "meta l4proto icmp", "meta l4proto ipv6-icmp")
-_IMPLY_PROTOCOL = ("th sport", "th dport", "tcp flags", "icmp type", "icmp code")
-
-
-def _text(said: list[t.Any], verdict: str) -> str:
-    """The rule as nft(8) lists it: what an address or a port implies is not written."""
-    out: list[str] = []
-    protocol = ""
-    for index, one in enumerate(said):
-        words = str(one)
-        if isinstance(one, Unknown):
-            words = one.what
-        if isinstance(one, Compare) and isinstance(one.field, Meta) and one.operator == EQ:
-            ahead = [str(later) for later in said[index + 1 :]]
-            if one.field.name == "nfproto" and any(later.startswith(_IMPLY_FAMILY) for later in ahead):
-                continue
-            if one.field.name == "l4proto" and any(sign in later for sign in _IMPLY_PROTOCOL for later in ahead):
-                protocol = one.field.show(one.data).replace("ipv6-icmp", "icmpv6")
-                continue
-        out.append(
-            words.replace("th sport", f"{protocol or 'th'} sport").replace("th dport", f"{protocol or 'th'} dport")
-        )
-    return " ".join(part for part in [*out, verdict] if part)

@@ -7,15 +7,13 @@
 """What an nftables expression loads into a register: fields of a packet, with their names in nft(8).
 
 Packets are taken to be ordinary: whole, and the first TCP segment of a connection has SYN and neither ACK, RST nor FIN.
-Numbers are from linux/netfilter/nf_tables.h, nf_conntrack_common.h, if_packet.h and rtnetlink.h.
+Numbers are from linux/netfilter/nf_tables.h, if_packet.h and rtnetlink.h.
 """
 
 from __future__ import annotations
 
 import functools
 import ipaddress
-import itertools
-import struct
 import sys
 import typing as t
 from dataclasses import dataclass
@@ -25,14 +23,10 @@ from .model import Network, Packet
 from .nft_bits import Bits, joined, known, unknown
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132, "icmp": 1, "icmpv6": 58}
-_NFPROTO = {4: 2, 6: 10}
+NFPROTO = {4: 2, 6: 10}
 _ETHERTYPE = {4: 0x0800, 6: 0x86DD}
-_STATES = {"invalid": 1, "established": 2, "related": 4, "new": 8, "untracked": 64}
-_SEEN_REPLY, _CONFIRMED, _SRC_NAT, _DST_NAT = 0x2, 0x8, 0x10, 0x20  # IPS_*
-_NEW_KNOWN = 0x2 | 0x4  # a first packet has no reply, so it can't be assured
 _UNICAST, _LOCAL, _BROADCAST, _MULTICAST = 1, 2, 3, 5  # RTN_*
 _NOT_LOCAL = (_UNICAST, _BROADCAST, 4, 6, 7, 8)  # and anycast, blackhole, unreachable, prohibit
-_MOST_POSSIBILITIES = 16
 _SYN, _ACK_RST_FIN = 0x02, 0x15
 
 Possible = tuple[Bits, ...]
@@ -53,7 +47,8 @@ class Field(t.Protocol):
         """A value of the field, in the words of nft(8)."""
 
 
-def _native(number: int, size: int = 4) -> bytes:
+def native(number: int, size: int = 4) -> bytes:
+    """A number in this machine's byte order."""
     return number.to_bytes(size, sys.byteorder)
 
 
@@ -113,7 +108,7 @@ class Interface:
         if not name:
             return (known(bytes(4)),)
         # An interface that is not there yet has none of the indexes that are.
-        return (known(_native(dict(self.indexes).get(name, 0x7FFFFFFF))),)
+        return (known(native(dict(self.indexes).get(name, 0x7FFFFFFF))),)
 
     def show(self, data: bytes, mask: bytes | None = None) -> str:
         if self.indexes is None:
@@ -138,11 +133,11 @@ class Meta:
 
     def possible(self, packet: Packet) -> Possible:
         if self.name == "nfproto":
-            return (known(bytes([_NFPROTO.get(packet.family, 0)])),)
+            return (known(bytes([NFPROTO.get(packet.family, 0)])),)
         if self.name == "protocol":
             return (known(_ETHERTYPE.get(packet.family, 0).to_bytes(2, "big")),)
         if self.name == "l4proto":
-            return (_protocol(packet),)
+            return (protocol_bits(packet),)
         return _packet_type(packet)
 
     def show(self, data: bytes, mask: bytes | None = None) -> str:
@@ -152,7 +147,7 @@ class Meta:
         return f"meta {self.name}"
 
 
-def _protocol(packet: Packet) -> Bits:
+def protocol_bits(packet: Packet) -> Bits:
     number = PROTOCOLS.get(packet.protocol or "")
     return unknown(1) if number is None else known(bytes([number]))
 
@@ -199,13 +194,13 @@ def _header(packet: Packet, base: int) -> Bits | None:
 def _network_header(packet: Packet) -> Bits:
     if packet.family == 4:
         fragment = Bits(2, 0, 0x3FFF)  # neither more fragments nor an offset (RFC 791)
-        start = [known(b"\x45"), unknown(5), fragment, unknown(1), _protocol(packet), unknown(2)]
+        start = [known(b"\x45"), unknown(5), fragment, unknown(1), protocol_bits(packet), unknown(2)]
     else:
-        start = [Bits(1, 0x60, 0xF0), unknown(5), _protocol(packet), unknown(1)]  # RFC 8200
-    return joined([*start, _address(packet.source, packet.family), _address(packet.destination, packet.family)])
+        start = [Bits(1, 0x60, 0xF0), unknown(5), protocol_bits(packet), unknown(1)]  # RFC 8200
+    return joined([*start, address_bits(packet.source, packet.family), address_bits(packet.destination, packet.family)])
 
 
-def _address(network: Network | None, family: int) -> Bits:
+def address_bits(network: Network | None, family: int) -> Bits:
     size = 4 if family == 4 else 16
     if network is None or network.version != family:
         return unknown(size)
@@ -215,81 +210,15 @@ def _address(network: Network | None, family: int) -> Bits:
 def _transport_header(packet: Packet) -> Bits | None:
     if packet.protocol not in ("tcp", "udp", "sctp"):
         return None
-    ports = joined([_port(packet.source_port), _port(packet.destination_port)])
+    ports = joined([port_bits(packet.source_port), port_bits(packet.destination_port)])
     if packet.protocol == "tcp":
         flags = Bits(1, _SYN, _SYN | _ACK_RST_FIN) if packet.state == "new" else unknown(1)
         return joined([ports, unknown(9), flags, unknown(6)])
     return joined([ports, unknown(4)])
 
 
-def _port(port: int | None) -> Bits:
+def port_bits(port: int | None) -> Bits:
     return unknown(2) if port is None else known(port.to_bytes(2, "big"))
-
-
-@dataclass(frozen=True)
-class Ct:
-    """What connection tracking says. ``direction`` is 0 for the original one, 1 for replies, None where it does not matter."""
-
-    name: str
-    size: int
-    direction: int | None = None
-
-    def possible(self, packet: Packet) -> Possible:
-        found = self._found(packet)
-        return () if found is None or found.size != self.size else (found,)
-
-    def _found(self, packet: Packet) -> Bits | None:
-        if self.name == "state":
-            return known(_native(_STATES[packet.state])) if packet.state in _STATES else None
-        if self.name == "status":
-            return _status(packet)
-        if self.name == "direction":
-            return known(b"\0") if packet.state == "new" else unknown(1)
-        if self.name == "l3proto":
-            return known(bytes([_NFPROTO.get(packet.family, 0)]))
-        if self.name == "protocol":
-            return _protocol(packet)
-        return self._original(packet)
-
-    def _original(self, packet: Packet) -> Bits | None:
-        """One end of the connection as it was before any translation."""
-        changed = {"src": "snat", "dst": "dnat"}.get(self.name.split("-")[-1].split()[-1])
-        if self.direction != 0 or packet.state != "new" or changed in packet.translated:
-            return None
-        ends: dict[str, Bits] = {
-            "src": _address(packet.source, packet.family),
-            "dst": _address(packet.destination, packet.family),
-            "proto-src": _port(packet.source_port),
-            "proto-dst": _port(packet.destination_port),
-        }
-        return ends.get(self.name.split()[-1])
-
-    def show(self, data: bytes, mask: bytes | None = None) -> str:
-        return shown.ct(self.name, data, mask)
-
-    def __str__(self) -> str:
-        direction = {0: "original ", 1: "reply "}.get(-1 if self.direction is None else self.direction, "")
-        return f"ct {direction}{self.name}"
-
-
-@dataclass(frozen=True)
-class Tracked:
-    """The condition that the packet belongs to a connection."""
-
-    def holds(self, packet: Packet) -> bool | None:
-        return packet.state not in ("invalid", "untracked")
-
-
-def _status(packet: Packet) -> Bits:
-    if packet.state not in ("new", "established"):
-        return unknown(4)
-    value = (_DST_NAT if "dnat" in packet.translated else 0) | (_SRC_NAT if "snat" in packet.translated else 0)
-    mask = _DST_NAT | _SRC_NAT
-    if packet.state == "new":
-        mask |= _NEW_KNOWN
-    else:
-        value, mask = value | _SEEN_REPLY | _CONFIRMED, mask | _SEEN_REPLY | _CONFIRMED
-    return Bits(4, *(struct.unpack(">I", _native(number))[0] for number in (value, mask)))
 
 
 @dataclass(frozen=True)
@@ -307,7 +236,7 @@ class AddressType:
         network = getattr(packet, self.side)
         if network is None or network.version != packet.family:
             return ()
-        return tuple(known(_native(kind)) for kind in self._kinds(network, packet.local))
+        return tuple(known(native(kind)) for kind in self._kinds(network, packet.local))
 
     def _kinds(self, network: Network, local: tuple[Network, ...] | None) -> tuple[int, ...]:
         if network.is_multicast:
@@ -332,103 +261,3 @@ def _covers(one: Network, other: Network) -> bool:
     return one.prefixlen <= other.prefixlen and int(other.network_address) & int(one.netmask) == int(
         one.network_address
     )
-
-
-@dataclass(frozen=True)
-class Masked:
-    """A field of which only some bits count, and some of these may be turned around."""
-
-    field: Field
-    mask: bytes
-    flipped: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.mask)
-
-    def possible(self, packet: Packet) -> Possible:
-        mask, flipped = int.from_bytes(self.mask, "big"), int.from_bytes(self.flipped, "big")
-        return tuple(bits.masked(mask, flipped) for bits in self.field.possible(packet) if bits.size == self.size)
-
-    def show(self, data: bytes, mask: bytes | None = None) -> str:
-        return self.field.show(data, self.mask)
-
-    def __str__(self) -> str:
-        return str(self.field)
-
-
-@dataclass(frozen=True)
-class Swapped:
-    """A field in the other byte order, so that numbers of this machine compare as they should."""
-
-    field: Field
-    step: int
-
-    @property
-    def size(self) -> int:
-        return self.field.size
-
-    def possible(self, packet: Packet) -> Possible:
-        return tuple(bits.swapped(self.step) for bits in self.field.possible(packet))
-
-    def show(self, data: bytes, mask: bytes | None = None) -> str:
-        turned = (data[at : at + self.step][::-1] for at in range(0, len(data), self.step))
-        return self.field.show(b"".join(turned), mask)
-
-    def __str__(self) -> str:
-        return str(self.field)
-
-
-@dataclass(frozen=True)
-class Part:
-    """The first bytes of a longer field, as a pattern such as ``veth*`` looks at them."""
-
-    field: Field
-    size: int
-
-    def possible(self, packet: Packet) -> Possible:
-        return tuple(bits.cut(0, self.size) for bits in self.field.possible(packet) if bits.size >= self.size)
-
-    def show(self, data: bytes, mask: bytes | None = None) -> str:
-        return self.field.show(data, mask)
-
-    def __str__(self) -> str:
-        return str(self.field)
-
-
-@dataclass(frozen=True)
-class Joined:
-    """A concatenation: fields one after another, each filled up to whole words of four bytes."""
-
-    fields: tuple[Field, ...]
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The sizes of the fields with what fills them up."""
-        return tuple((field.size + 3) & ~3 for field in self.fields)
-
-    @property
-    def size(self) -> int:
-        return sum(self.widths)
-
-    def possible(self, packet: Packet) -> Possible:
-        choices = [field.possible(packet) or (unknown(field.size),) for field in self.fields]
-        combined = list(itertools.islice(itertools.product(*choices), _MOST_POSSIBILITIES + 1))
-        if len(combined) > _MOST_POSSIBILITIES:
-            return ()
-        return tuple(joined(known_pad(bits) for bits in one) for one in combined)
-
-    def show(self, data: bytes, mask: bytes | None = None) -> str:
-        out, start = [], 0
-        for field, width in zip(self.fields, self.widths):
-            out.append(field.show(data[start : start + field.size]))
-            start += width
-        return " . ".join(out)
-
-    def __str__(self) -> str:
-        return " . ".join(map(str, self.fields))
-
-
-def known_pad(bits: Bits) -> Bits:
-    """The bits, filled up with zeros to whole words as the kernel does it."""
-    return joined([bits, known(bytes(-bits.size % 4))])

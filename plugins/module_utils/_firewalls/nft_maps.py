@@ -12,7 +12,8 @@ import typing as t
 
 from .._kernel.rulesets import CATCHALL, EVAL, INTERVAL, INTERVAL_END, Element, SetDump
 from .model import Condition, Unknown, Verdict
-from .nft_fields import Field, Joined
+from .nft_derived import Joined
+from .nft_fields import Field
 from .nft_statements import verdict_of_data
 from .nft_tests import Among, Members, Span, span_text
 

@@ -16,11 +16,11 @@ from .model import Verdict
 CONTINUE = Verdict("continue")
 UNREADABLE = Verdict("unknown")
 
-_ACCEPT_CODES = {
+_CODES = {
     0: "drop", 1: "accept", 2: "drop", 3: "queue", -1: "continue", -2: "continue", -3: "jump", -4: "goto", -5: "return",
 }  # fmt: skip
 """NF_DROP, NF_ACCEPT, NF_STOLEN, NF_QUEUE, NFT_CONTINUE, NFT_BREAK, NFT_JUMP, NFT_GOTO and NFT_RETURN."""
-_VALUE_OF_REGISTER = t.Callable[[t.Optional[bytes]], str]
+_ValueOf = t.Callable[[t.Optional[bytes]], str]
 
 
 def verdict_of(data: bytes) -> Verdict:
@@ -34,27 +34,27 @@ def verdict_of_data(data: Attributes) -> Verdict:
         return UNREADABLE
     attributes = parse(data[2])
     code = int.from_bytes(attributes.get(1, b"\x7f"), "big", signed=True)
-    if code not in _ACCEPT_CODES and code & 0xFF == 3:  # the upper half is the number of the queue
+    if code not in _CODES and code & 0xFF == 3:  # the upper half is the number of the queue
         return Verdict("queue", detail=str(code >> 16 & 0xFFFF))
-    kind = _ACCEPT_CODES.get(code)
+    kind = _CODES.get(code)
     return Verdict(kind, text(attributes.get(2))) if kind else UNREADABLE
 
 
-def _log(attributes: Attributes, _value: _VALUE_OF_REGISTER) -> str:
+def _log(attributes: Attributes, _value: _ValueOf) -> str:
     prefix = text(attributes.get(2))
     return f'log prefix "{prefix}"' if prefix else "log"
 
 
-def _tproxy(attributes: Attributes, value: _VALUE_OF_REGISTER) -> str:
+def _tproxy(attributes: Attributes, value: _ValueOf) -> str:
     address, port = value(attributes.get(2)), value(attributes.get(3))
     return f"tproxy to {address}{':' if port else ''}{port}"
 
 
-def _named(name: str) -> t.Callable[[Attributes, _VALUE_OF_REGISTER], str]:
+def _named(name: str) -> t.Callable[[Attributes, _ValueOf], str]:
     return lambda _attributes, _value: name
 
 
-STATEMENTS: dict[str, t.Callable[[Attributes, _VALUE_OF_REGISTER], str]] = {
+STATEMENTS: dict[str, t.Callable[[Attributes, _ValueOf], str]] = {
     "counter": _named("counter"),
     "last": _named("last"),
     "log": _log,

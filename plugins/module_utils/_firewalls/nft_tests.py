@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from . import nft_bits as bits
 from .model import Packet
-from .nft_fields import Blank, Field, Interface, Joined, Masked, Payload
+from .nft_derived import Joined, Masked
+from .nft_fields import Blank, Field, Interface, Payload
 
 Span = tuple[bytes, bytes]
 """The first and the last value of a range, for a concatenation with the fields one after another."""
@@ -37,6 +38,11 @@ class Compare:
             one.cut(0, size).compares(self.operator, value) if one.size >= size else None
             for one in self.field.possible(packet)
         )
+
+    def begins_range_of(self, other: Compare) -> bool:
+        """Whether this and the other are the two ends of a range."""
+        ends = (self.operator, other.operator) == (bits.GTE, bits.LTE)
+        return ends and self.field == other.field and len(self.data) == len(other.data)
 
     def __str__(self) -> str:
         if isinstance(self.field, Masked) and self.operator == bits.NEQ and not any(self.data):  # ct state new,related

@@ -17,10 +17,10 @@ import typing as t
 from .._errors import Unsupported
 from .._kernel.kernel import Kernel
 from . import advice, docker, firewalld, ufw
-from .advice import Finding
 from .model import Table
 from .opening import Opening, Standing
 from .owners import TITLES
+from .walk import Finding
 
 _NAMESPACED = ("docker",)  # the others' tools mean the machine's own namespace wherever they run
 
@@ -89,6 +89,12 @@ def stands(opening: Opening, found: t.Iterable[Standing]) -> bool:
     )
 
 
+def standing(opening: Opening) -> Standing:
+    """What ``find`` will say of the opening once it is made. Raises Unsupported."""
+    content = _language(opening.owner).content(opening)
+    return Standing(opening.owner, opening.backend, opening.family, opening.tag, content)
+
+
 def apply(kernel: Kernel, netns: str | None, opening: Opening) -> bool:
     """Make the opening with the owner's own tool. Gives whether something was missing.
 
@@ -107,7 +113,7 @@ def explain(finding: Finding, owner: str, opening: Opening) -> str:
     """What stops the packets, whose it is, and what would let them pass: a warning's or an error's text."""
     said = advice.what_stops(finding, owner, opening)
     if can_open(finding, owner):
-        return f"{said} Let them pass with `{'; '.join(commands(opening))}`, or set foreign_firewall: allow."
+        return f"{said} Let them pass with `{' && '.join(commands(opening))}`, or set foreign_firewall: allow."
     return f"{said} {advice.way_out(finding, owner, opening)}"
 
 

@@ -147,8 +147,10 @@ def redirect(kernel: Kernel, netns: str | None, flow: Flow, destination: int, po
             sock.send([_delete(now or flow), _new(flow, destination, port)])
             return
         except Refusal as refusal:
-            if refusal.number not in (errno.ENOENT, errno.EEXIST):
-                raise refusal.explain("lead a tracked connection elsewhere") from None
+            if refusal.index == 0 and refusal.number != errno.ENOENT:
+                raise refusal.explain("forget a tracked connection") from None
+            if refusal.index > 0 and refusal.number != errno.EEXIST:  # the table is full, say: forgotten it is
+                return
         now = _now(sock, flow)
         if now is None or now.original == flow.original:  # it ended, or its client's next packet met the new rules
             return

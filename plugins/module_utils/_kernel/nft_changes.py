@@ -21,6 +21,7 @@ from .nft_sets import Declaration, Element
 TABLE = "patchbay"
 FAMILY = "inet"
 _WHERE = f"{FAMILY} {TABLE}"
+_ELEMENTS_IN_A_LINE = 50  # a thousand programs would be started otherwise; more than this nobody reads
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,11 @@ def _set(change: Change) -> t.Iterator[str]:
 
 def _elements(change: Change) -> t.Iterator[str]:
     what, elements = change.subject
-    for element in sorted(elements):
-        plain = element if change.verb == "add" else element._replace(data=b"", comment="")
-        shown = (
-            what.shown(plain)
-            if plain.data or not what.data
-            else Declaration(what.name, what.key, (), what.interval).shown(plain)
-        )
-        yield f"{change.verb} element {_WHERE} {what.name} {{ {shown} }}"
+    words = what.shown if change.verb == "add" else what.shown_key
+    shown = [words(element) for element in sorted(elements)]
+    for start in range(0, len(shown), _ELEMENTS_IN_A_LINE):
+        few = ", ".join(shown[start : start + _ELEMENTS_IN_A_LINE])
+        yield f"{change.verb} element {_WHERE} {what.name} {{ {few} }}"
 
 
 _WORDS = {"table": _table, "chain": _chain, "rule": _rule, "set": _set, "elements": _elements}

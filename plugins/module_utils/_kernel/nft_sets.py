@@ -12,7 +12,9 @@ element goes from its lower to its upper end.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import socket
 import struct
 import typing as t
 from dataclasses import dataclass, field
@@ -83,14 +85,14 @@ class Declaration:
 
     def shown(self, element: Element) -> str:
         """An element as nft(8) writes it."""
-        pairs = zip(self.key, _cut(self.key, element.key), _cut(self.key, element.end))
-        text = " . ".join(_shown(kind, low, high) for kind, low, high in pairs)
+        text = self.shown_key(element)
         text += f' comment "{element.comment}"' if element.comment else ""
-        if self.data:
-            text += " : " + " . ".join(
-                _shown(kind, piece, piece) for kind, piece in zip(self.data, _cut(self.data, element.data))
-            )
-        return text
+        both = self.data and element.data
+        return f"{text} : {_shown(self.data, element.data, element.data)}" if both else text
+
+    def shown_key(self, element: Element) -> str:
+        """The part of it that tells it from others; enough to delete it."""
+        return _shown(self.key, element.key, element.end)
 
 
 def pack(*values: t.Any) -> bytes:
@@ -98,27 +100,34 @@ def pack(*values: t.Any) -> bytes:
     return b"".join(map(_packed, values))
 
 
+_PORT = struct.Struct(">Hxx")
+
+
 def _packed(value: t.Any) -> bytes:
     if isinstance(value, int):
-        return struct.pack(">Hxx", value)
+        return _PORT.pack(value)
     if isinstance(value, str):
         return value.encode().ljust(16, b"\0")
-    return bytes(value.packed)
+    packed: bytes = value.packed
+    return packed
 
 
 def _padded(kind: str) -> int:
     return (_TYPES[kind][1] + 3) & ~3
 
 
-def _cut(kinds: tuple[str, ...], data: bytes) -> list[bytes]:
+@functools.lru_cache(maxsize=256)
+def _format(kinds: tuple[str, ...]) -> struct.Struct:
+    """The fields of a concatenation without their padding."""
+    return struct.Struct("=" + "".join(f"{_TYPES[kind][1]}s{_padded(kind) - _TYPES[kind][1]}x" for kind in kinds))
+
+
+def _cut(kinds: tuple[str, ...], data: bytes) -> tuple[bytes, ...]:
     """The fields of a concatenation, each without its padding. Raises ValueError when the length is another."""
-    out, start = [], 0
-    for kind in kinds:
-        out.append(data[start : start + _TYPES[kind][1]])
-        start += _padded(kind)
-    if start != len(data):
+    fields = _format(kinds)
+    if len(data) != fields.size:
         raise ValueError("a key of another length")
-    return out
+    return fields.unpack(data)
 
 
 def unpack(kinds: tuple[str, ...], low: bytes, high: bytes | None = None) -> list[t.Any]:
@@ -127,13 +136,34 @@ def unpack(kinds: tuple[str, ...], low: bytes, high: bytes | None = None) -> lis
     return [_unpacked(*triple) for triple in zip(kinds, _cut(kinds, low), _cut(kinds, high))]
 
 
+def unpack_one(kinds: tuple[str, ...], data: bytes) -> list[t.Any]:
+    """The same for one value of each field: what ``pack`` was given. Raises ValueError."""
+    return [_READERS[kind](field) for kind, field in zip(kinds, _cut(kinds, data))]
+
+
+def _port(field: bytes) -> int:
+    return int.from_bytes(field, "big")
+
+
+def _name(field: bytes) -> str:
+    return field.rstrip(b"\0").decode()
+
+
+_READERS: dict[str, t.Callable[[bytes], t.Any]] = {
+    "ipv4_addr": ipaddress.IPv4Address,
+    "ipv6_addr": ipaddress.IPv6Address,
+    "inet_service": _port,
+    "ifname": _name,
+}
+
+
 def _unpacked(kind: str, low: bytes, high: bytes) -> t.Any:
     if kind == "inet_service":
-        return Ports(int.from_bytes(low, "big"), int.from_bytes(high, "big"))
+        return Ports(_port(low), _port(high))
     if kind == "ifname":
         if low != high:
             raise ValueError("a range of names")
-        return low.rstrip(b"\0").decode()
+        return _name(low)
     return _between(low, high)
 
 
@@ -147,13 +177,24 @@ def _between(low: bytes, high: bytes) -> Network:
     return ipaddress.ip_network((low, size - host.bit_length()))
 
 
-def _shown(kind: str, low: bytes, high: bytes) -> str:
-    value = _unpacked(kind, low, high)
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, Ports):
-        return str(value)
-    return str(value.network_address) if value.prefixlen == value.max_prefixlen else str(value)
+def _shown(kinds: tuple[str, ...], low: bytes, high: bytes) -> str:
+    """A concatenation as nft(8) writes it, each field from its lower to its upper end. Raises ValueError."""
+    pairs = zip(kinds, _cut(kinds, low), _cut(kinds, high))
+    return " . ".join([_WORDS[kind](one) if one == two else _range(kind, one, two) for kind, one, two in pairs])
+
+
+# Objects of ipaddress are left out where the C library says the same: all commands of a large lab are printed.
+_WORDS: dict[str, t.Callable[[bytes], str]] = {
+    "ipv4_addr": socket.inet_ntoa,
+    "ipv6_addr": lambda field: str(ipaddress.IPv6Address(field)),
+    "inet_service": lambda field: str(_port(field)),
+    "ifname": lambda field: f'"{_name(field)}"',
+}
+
+
+@functools.lru_cache(maxsize=1024)  # the same few sources and networks again and again
+def _range(kind: str, low: bytes, high: bytes) -> str:
+    return str(_unpacked(kind, low, high))
 
 
 # ---- messages
@@ -167,6 +208,7 @@ def _types(kinds: tuple[str, ...]) -> int:
     return number
 
 
+@functools.lru_cache(maxsize=256)
 def _length(kinds: tuple[str, ...]) -> int:
     return _TYPES[kinds[0]][1] if len(kinds) == 1 else sum(map(_padded, kinds))
 
@@ -219,18 +261,28 @@ def filled(kind: int, table: str, what: Declaration, elements: t.Iterable[Elemen
 
 def _element(what: Declaration, element: Element, *, whole: bool) -> bytes:
     """One element; of one that is to be removed the key says enough."""
-    single = len(what.key) == 1
-    length = _TYPES[what.key[0]][1] if single else len(element.key)
-    body = msg.nested(_ELEM_KEY, msg.attribute(_VALUE, element.key[:length]))
+    body = _valued(_ELEM_KEY, element.key[: _TYPES[what.key[0]][1]] if len(what.key) == 1 else element.key)
     if what.interval:
-        body += msg.nested(_ELEM_KEY_END, msg.attribute(_VALUE, element.end))
+        body += _valued(_ELEM_KEY_END, element.end)
     if whole and element.data:
-        data = element.data[: _length(what.data)]
-        body += msg.nested(_ELEM_DATA, msg.attribute(_VALUE, data))
+        body += _valued(_ELEM_DATA, element.data[: _length(what.data)])
     if whole and element.comment:
         text = element.comment.encode() + b"\0"
         body += msg.attribute(_ELEM_USERDATA, bytes([_COMMENT, len(text)]) + text)
     return msg.nested(msg.LIST_ELEMENT, body)
+
+
+def _valued(kind: int, value: bytes) -> bytes:
+    """An attribute of which a value is the only one."""
+    head, tail = _around(kind, len(value))
+    return head + value + tail
+
+
+@functools.lru_cache(maxsize=256)
+def _around(kind: int, length: int) -> tuple[bytes, bytes]:
+    """What comes before and behind a value of this length: the same in every element of a set."""
+    empty = msg.nested(kind, msg.attribute(_VALUE, bytes(length)))
+    return empty[:8], empty[8 + length :]
 
 
 def declared(body: bytes) -> Declaration | None:

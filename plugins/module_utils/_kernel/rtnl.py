@@ -73,6 +73,17 @@ def _dump(sock: NetlinkSocket, message: t.Any, doing: str) -> list[t.Any]:
         raise refusal.explain(doing) from None
 
 
+def dump_bridges(sock: NetlinkSocket) -> dict[str, dict[str, t.Any]]:
+    """The options (IFLA_BR_*) of every bridge, by its name."""
+    out: dict[str, dict[str, t.Any]] = {}
+    for link in dump_links(sock):
+        info = link.get_attr("IFLA_LINKINFO")
+        if info is not None and info.get_attr("IFLA_INFO_KIND") == "bridge":
+            data = info.get_attr("IFLA_INFO_DATA")
+            out[str(link.get_attr("IFLA_IFNAME"))] = dict(data["attrs"]) if data is not None else {}
+    return out
+
+
 def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str) -> None:
     """Create a link. Raises KernelError, with errno EEXIST when the name is taken."""
     _send(sock, _message(codec().link, _NEWLINK, netlink.ACK | netlink.CREATE | netlink.EXCL, {}, attributes), doing)

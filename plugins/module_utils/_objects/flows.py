@@ -265,28 +265,23 @@ def forget(
     return [ForgetFlows(netns=netns, old=before, new=after, reset_established=reset_established)]
 
 
-_HALF_OPEN = {"tcp": ("SYN_SENT", "SYN_RECV"), "sctp": ("COOKIE_WAIT", "COOKIE_ECHOED")}
-
-
 def _commands(spec: Spec, command: str, reset: bool) -> t.Iterator[str]:
-    """conntrack(8) for the flows of a spec. It can't tell stale ones apart, so it forgets a few more than ``apply``."""
+    """conntrack(8) for the flows of a spec, which is content to find none.
+
+    It can't tell stale ones apart, so it forgets a few more than ``apply``; connections that are not established yet, it
+    leaves to their time-outs.
+    """
     command += f" -f ipv{_version(spec)}"
     if isinstance(spec, MasqueradeSpec):
-        icmp = "icmp" if spec.source.version == 4 else "icmpv6"
-        for protocol in ("udp", icmp, "tcp", "sctp"):
-            yield from (f"{line} -s {spec.source}" for line in _of_protocol(command, protocol, reset))
+        for protocol in ("udp", "tcp") if reset else ("udp",):
+            yield f"{command} -p {protocol} -s {spec.source} || true"
         return
     service = spec.service
-    address = f" -d {service.address}" if service.address else ""
-    for line in _of_protocol(command, service.protocol, reset):
-        if len(service.ports) == 1:
-            yield f"{line}{address} --orig-port-dst {service.ports}"
-        else:
-            numbers = f"$(seq {service.ports.low} {service.ports.high})"
-            yield f"for port in {numbers}; do {line}{address} --orig-port-dst $port; done"
-
-
-def _of_protocol(command: str, protocol: str, reset: bool) -> list[str]:
-    command += f" -p {protocol}"
-    states = () if reset else _HALF_OPEN.get(protocol, ())
-    return [f"{command} --state {state}" for state in states] or [command]
+    if service.protocol != "udp" and not reset:
+        return
+    command += f" -p {service.protocol}" + (f" -d {service.address}" if service.address else "")
+    if len(service.ports) == 1:
+        yield f"{command} --orig-port-dst {service.ports} || true"
+    else:
+        numbers = f"$(seq {service.ports.low} {service.ports.high})"
+        yield f"for port in {numbers}; do {command} --orig-port-dst $port || true; done"

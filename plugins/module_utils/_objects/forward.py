@@ -30,6 +30,7 @@ class Forward:
     forwarding: bool
     reset: bool
     force: bool
+    foreign_firewall: str
 
     @property
     def present(self) -> bool:
@@ -59,6 +60,7 @@ class Forward:
             forwarding=params.get("forwarding") is not False,
             reset=params.get("established") == "reset",
             force=bool(params.get("force")),
+            foreign_firewall=params.get("foreign_firewall") or "report",
         )
 
     @classmethod

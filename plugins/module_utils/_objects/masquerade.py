@@ -35,6 +35,7 @@ class Masquerade:
     spec: MasqueradeSpec
     forwarding: bool
     reset: bool
+    foreign_firewall: str
     present: bool
 
     @property
@@ -67,6 +68,7 @@ class Masquerade:
             spec=spec,
             forwarding=params.get("forwarding") is not False,
             reset=params.get("established") == "reset",
+            foreign_firewall=params.get("foreign_firewall") or "report",
             present=params.get("state", "present") == "present",
         )
 

@@ -22,7 +22,7 @@ from .._engine.model import Item, State, Step
 from .._kernel import nft_changes, nftables
 from .._kernel.kernel import Kernel
 from .._kernel.nft_changes import Content
-from . import flows, forwarding, listeners, nat_layout, way
+from . import flows, foreign, forwarding, listeners, nat_layout, way
 from .forwarding import Demand
 from .listeners import Listening
 from .nat_claims import Claims
@@ -95,7 +95,11 @@ class Part(t.Protocol):
 
     @property
     def force(self) -> bool:
-        """Whether it may take a port away from a process that serves it."""
+        """Whether it may take a port away from a process that serves it, or wait behind somebody else's forward."""
+
+    @property
+    def foreign_firewall(self) -> str:
+        """report, allow or fail: what to do where somebody else's firewall drops its packets."""
 
     @property
     def versions(self) -> tuple[int, ...]:
@@ -155,9 +159,10 @@ class Nat:
         wanted = [spec for part in self.parts for spec in part.bare if isinstance(spec, ForwardSpec)]
         items += way.observe(kernel, self.netns, (spec.target.address for spec in wanted))
         items += listeners.observe(kernel, self.netns, wanted)
+        versions = sorted({version for part in self.parts for version in part.versions})
+        items += foreign.observe(kernel, self.netns, versions)
         found = State(items)
         more = dict.fromkeys(name for part in self.parts for name in part.settings(found))
-        versions = sorted({version for part in self.parts for version in part.versions})
         return State([*items, *forwarding.observe(kernel, self.netns, versions, more)])
 
     # ---- planning
@@ -170,7 +175,22 @@ class Nat:
             *forwarding.release(state, self.netns, wanted, holders),
             *self._translate(state),
             *forwarding.hold(state, self.netns, wanted),
+            *self._open(state),
         ]
+
+    def _open(self, state: State) -> list[Step]:
+        """What somebody else's firewall has to let through, or no longer."""
+        _content, now = self._table(state)
+        steps: list[Step] = []
+        for part in self.parts:
+            wanted = {spec.key: spec for spec in part.specs(state)}
+            for key in part.keys:
+                steps += foreign.plan(
+                    state, self.netns, holder(key), now.get(key), wanted.get(key), part.foreign_firewall
+                )
+        return sorted(
+            steps, key=lambda step: isinstance(step, foreign.CloseFirewall)
+        )  # what can't be undone comes last
 
     def _forwarders(self) -> dict[int, frozenset[str]]:
         """Who needs forwarding, for each IP version."""
@@ -201,8 +221,9 @@ class Nat:
         for part in self.parts:
             for spec in part.specs(state):
                 claims.add(spec)
-                if taken and not part.force:
+                if not part.force:
                     listeners.refuse(taken, now.get(spec.key), spec)
+                    foreign.refuse_rivals(state, self.netns, spec, now.get(spec.key))
                 wanted[spec.key] = spec
         content = nat_layout.layout(wanted.values())
         if content == table:
@@ -222,8 +243,14 @@ class Nat:
         _content, found = self._table(state)
         there = [(part, [found[key] for key in part.keys if key in found]) for part in self.parts]
         if len(there) == 1:
-            return there[0][0].view(state, there[0][1])
+            part, specs = there[0]
+            return self._with_firewalls(state, part.view(state, specs), specs)
         return {holder(spec.key): str(spec) for _part, specs in there for spec in specs}
+
+    def _with_firewalls(self, state: State, view: dict[str, t.Any], specs: list[Spec]) -> dict[str, t.Any]:
+        """The view of a part, with what somebody else's firewalls do to it."""
+        stopped = [each for spec in specs for each in foreign.shown(state, self.netns, spec, holder(spec.key))]
+        return {**view, "blocked_by": stopped} if view else view
 
     def warnings(self, before: State, after: State) -> list[str]:
         out: list[str] = []
@@ -232,7 +259,9 @@ class Nat:
         taken = after.of(Listening)
         for part in self.parts:
             out += part.warnings(before)
-            out += [line for spec in part.bare if taken for line in listeners.warnings(taken, spec)]
+            for spec in part.specs(before):
+                out += listeners.warnings(taken, spec)
+                out += foreign.warnings(after, self.netns, spec, holder(spec.key))
         return list(dict.fromkeys(out))
 
 

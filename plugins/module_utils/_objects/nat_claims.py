@@ -27,7 +27,7 @@ def claimed(spec: ForwardSpec) -> dict[str, Service]:
     service, target = spec.service, spec.target
     out = {"in": service}
     if target.local:
-        out["local"] = replace(service, in_interface=None)
+        out["local"] = replace(service, in_interface=None) if service.in_interface else service
     if target.loopback:
         out["loopback"] = replace(service, in_interface=None, address=None)
     return out

@@ -21,6 +21,8 @@ from . import nat_maps
 from .nat_maps import EVERYWHERE, IP, LOOPBACK
 from .nat_specs import ForwardSpec, Key, MasqueradeSpec, Spec
 
+_Group = dict[Network, dict[bytes, list[Ports]]]
+"""The ports of each target, by the network whose clients need them and the target's packed address."""
 _HAIRPIN_KEY = ("saddr", "daddr", "dport")
 _ADDRESS = {4: "ipv4_addr", 6: "ipv6_addr"}
 
@@ -32,15 +34,12 @@ def layout(specs: t.Iterable[Spec]) -> Content | None:
     masquerades = [spec for spec in everything if isinstance(spec, MasqueradeSpec)]
     if not everything:
         return None
-    sets: dict[str, Declaration] = {}
-    elements: dict[str, set[Element]] = {}
-    shapes = set()
+    shapes: dict[nat_maps.Shape, set[Element]] = {}
     for spec in forwards:
         for shape, element in nat_maps.elements(spec):
-            if shape not in shapes:
-                shapes.add(shape)
-                sets[shape.name] = shape.declaration
-            elements.setdefault(shape.name, set()).add(element)
+            shapes.setdefault(shape, set()).add(element)
+    sets = {shape.name: shape.declaration for shape in shapes}
+    elements = {shape.name: held for shape, held in shapes.items()}
     rules = [rule for shape in sorted(shapes) for rule in shape.rules()]
     for declaration, rule, held in _hairpins(forwards):
         sets[declaration.name] = declaration
@@ -139,14 +138,15 @@ def _masquerades(content: Content) -> t.Iterator[MasqueradeSpec]:
 
 def _hairpins(forwards: t.Iterable[ForwardSpec]) -> t.Iterator[tuple[Declaration, Rule, set[Element]]]:
     """Sources change where the answer would not come back this way: a client in the target's own network, or at localhost."""
-    wanted: dict[tuple[str, int], dict[tuple[t.Any, Network], list[Ports]]] = {}
+    wanted: dict[tuple[str, int], _Group] = {}
     for spec in forwards:
         service, target = spec.service, spec.target
         networks = [target.hairpin] if target.hairpin else []
         networks += [LOOPBACK[service.family]] if target.loopback else []
         for network in networks:
             group = wanted.setdefault((service.protocol, service.family), {})
-            group.setdefault((target.address, network), []).append(target.ports or service.ports)
+            targets = group.setdefault(network, {})
+            targets.setdefault(target.address.packed, []).append(target.ports or service.ports)
     for (protocol, family), group in sorted(wanted.items()):
         address = _ADDRESS[family]
         declaration = Declaration(
@@ -164,22 +164,24 @@ def _hairpins(forwards: t.Iterable[ForwardSpec]) -> t.Iterator[tuple[Declaration
         yield declaration, rule, set(_disjoint(group))
 
 
-def _disjoint(group: t.Mapping[tuple[t.Any, Network], list[Ports]]) -> t.Iterator[Element]:
+def _disjoint(group: _Group) -> t.Iterator[Element]:
     """Elements that do not overlap, for the kernel takes no others: ports united, and less what a larger network has."""
-    united = {key: _united(found) for key, found in group.items()}
-    of_target: dict[t.Any, list[tuple[Network, list[Ports]]]] = {}
-    for (target, network), found in sorted(united.items(), key=lambda item: (item[0][1].prefixlen, str(item[0]))):
-        left = found
-        for larger, taken in of_target.get(target, []):
-            if network.subnet_of(larger):  # type: ignore[arg-type]
-                left = _without(left, taken)
-        of_target.setdefault(target, []).append((network, found))
-        for ports in left:
-            low = network.network_address.packed + pack(target, ports.low)
-            yield Element(low, network.broadcast_address.packed + pack(target, ports.high))
+    larger: list[Network] = []
+    for network in sorted(group, key=lambda each: each.prefixlen):
+        around = [group[other] for other in larger if network.subnet_of(other)]  # type: ignore[arg-type]
+        larger.append(network)
+        low, high = network.network_address.packed, network.broadcast_address.packed
+        for target, found in group[network].items():
+            left = _united(found)
+            for others in around:
+                left = _without(left, others.get(target, ()))
+            for ports in left:
+                yield Element(low + target + pack(ports.low), high + target + pack(ports.high))
 
 
-def _united(ranges: t.Iterable[Ports]) -> list[Ports]:
+def _united(ranges: list[Ports]) -> list[Ports]:
+    if len(ranges) == 1:
+        return ranges
     out: list[Ports] = []
     for ports in sorted(ranges):
         if out and ports.low <= out[-1].high + 1:

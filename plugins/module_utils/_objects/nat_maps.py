@@ -18,7 +18,7 @@ import re
 import typing as t
 
 from .._kernel.nft_rules import DnatBy, Network, Ports, Rule
-from .._kernel.nft_sets import Declaration, Element, pack, unpack
+from .._kernel.nft_sets import Declaration, Element, pack, unpack, unpack_one
 from . import ports
 from .nat_specs import ForwardSpec, Service, Target
 
@@ -117,18 +117,8 @@ def elements(spec: ForwardSpec) -> t.Iterator[tuple[Shape, Element]]:
     comment = _comment(spec)
     pairs = ports.pairs(service.ports, target.ports)
     kind = "ranges" if pairs[0][1] is None else "by-source" if target.sources else ""
-    shape = Shape(
-        "incoming",
-        service.protocol,
-        service.family,
-        service.in_interface is not None,
-        service.address is not None,
-        kind,
-    )
-    entries = [shape]
-    if target.local:
-        own = shape._replace(entry="outgoing", interface=False)
-        entries = [shape, own] if shape.interface else [shape._replace(entry="forwards")]
+    special = service.in_interface is not None, service.address is not None
+    entries = _entries(service.protocol, service.family, *special, kind, target.local)
     for outside, inside in pairs:
         data = pack(target.address) if inside is None else pack(target.address, inside)
         for source in (target.sources or (EVERYWHERE[service.family],)) if kind else (None,):
@@ -139,16 +129,29 @@ def elements(spec: ForwardSpec) -> t.Iterator[tuple[Shape, Element]]:
             yield each, Element(*_key(each, service, EVERYWHERE[service.family], outside), data, comment)
 
 
+@functools.lru_cache(maxsize=256)
+def _entries(
+    protocol: str, family: int, interface: bool, address: bool, kind: str, local: bool
+) -> tuple[Shape, ...]:
+    """The maps that a forward is in, apart from that of localhost."""
+    shape = Shape("incoming", protocol, family, interface, address, kind)
+    if not local:
+        return (shape,)
+    if interface:
+        return shape, shape._replace(entry="outgoing", interface=False)
+    return (shape._replace(entry="forwards"),)
+
+
 def _key(shape: Shape, service: Service, source: Network | None, outside: Ports) -> tuple[bytes, bytes]:
     """The lower and the upper end of the key."""
-    front = pack(service.in_interface) if shape.interface else b""
-    middle = pack(service.address) if shape.address else b""
+    front = (service.in_interface,) if shape.interface else ()
+    middle = (service.address,) if shape.address else ()
     if source is None or not shape.kind:
-        key = front + middle + pack(outside.low)
+        key = pack(*front, *middle, outside.low)
         return key, key
     return (
-        front + source.network_address.packed + middle + pack(outside.low),
-        front + source.broadcast_address.packed + middle + pack(outside.high),
+        pack(*front, source.network_address, *middle, outside.low),
+        pack(*front, source.broadcast_address, *middle, outside.high),
     )
 
 
@@ -162,6 +165,8 @@ def _comment(spec: ForwardSpec) -> str:
 
 class _Found:
     """What the elements of one forward say."""
+
+    __slots__ = ("hairpin", "local", "loopback", "sources", "target")
 
     def __init__(self, shape: Shape, target: tuple[t.Any, int | None], hairpin: str | None) -> None:
         self.target = target
@@ -200,23 +205,35 @@ def _read(shape: Shape, element: Element) -> _Read | None:
     if match is None or match[1] != shape.protocol:
         return None
     whole = Ports(int(match[2]), int(match[3] or match[2]))
+    fields_of, kinds, data_kinds = _fields(shape)
     try:
-        fields = dict(zip(shape.key, unpack(shape.declaration.key, element.key, element.end)))
-        address, *inside = unpack(shape.declaration.data, element.data)
+        if shape.kind or element.key != element.end:
+            fields = dict(zip(fields_of, unpack(kinds, element.key, element.end)))
+            at: Ports = fields["dport"]
+            own = fields["daddr"].network_address if shape.address else None
+        else:
+            fields = dict(zip(fields_of, unpack_one(kinds, element.key)))
+            at = Ports(fields["dport"], fields["dport"])
+            own = fields.get("daddr")
+        address, *inside = unpack_one(data_kinds, element.data)
     except ValueError:
         return None
-    at: Ports = fields["dport"]
     if not whole.low <= at.low <= at.high <= whole.high:
         return None
     first = None
     if inside:
-        first = inside[0].low - (at.low - whole.low)
+        first = inside[0] - (at.low - whole.low)
         if not 1 <= first <= 65536 - len(whole):
             return None
     elif at != whole or len(whole) == 1:
         return None
-    own = fields["daddr"].network_address if shape.address else None
-    return whole, fields.get("iifname"), own, fields.get("saddr"), (address.network_address, first), match[4]
+    return whole, fields.get("iifname"), own, fields.get("saddr"), (address, first), match[4]
+
+
+@functools.lru_cache(maxsize=256)
+def _fields(shape: Shape) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The names of the fields of the key, their types, and those of the data."""
+    return shape.key, shape.declaration.key, shape.declaration.data
 
 
 def _collect(found: dict[Service, _Found], shape: Shape, read: _Read) -> None:

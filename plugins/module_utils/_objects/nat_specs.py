@@ -29,6 +29,10 @@ class Service:
     """The one local address that is meant; None means all of them."""
     in_interface: str | None = None
 
+    def __hash__(self) -> int:
+        # Hashing an address takes longer than the comparison that it saves: few services have the same ports.
+        return hash((self.protocol, self.ports.low, self.family))
+
     def __str__(self) -> str:
         return self._text
 
@@ -78,6 +82,9 @@ class ForwardSpec:
 
     service: Service
     target: Target
+
+    def __hash__(self) -> int:
+        return hash(self.service)  # one service leads to one target
 
     @property
     def key(self) -> Key:

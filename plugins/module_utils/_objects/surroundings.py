@@ -88,6 +88,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._local: dict[int, Prefixes[str]] = {4: Prefixes(4), 6: Prefixes(6)}
+        self._networks: dict[int, list[Network]] = {4: [], 6: []}
         self._tables: dict[tuple[int, int], Prefixes[dict[int, set[str]]]] = {}
         self._own: dict[tuple[int, str], set[int]] = {}
         self._known: dict[tuple[int, int], frozenset[str]] = {}
@@ -96,10 +97,15 @@ class Surroundings:
     def add_local(self, network: Network, device: str) -> None:
         """A network all of whose addresses are the namespace's own, as in its table ``local``."""
         self._local[network.version].setdefault(network, device)
+        self._networks[network.version].append(network)
         address = int(network.network_address)
         link_local = network.version == 6 and address >> _LINK_LOCAL[1] == _LINK_LOCAL[0]
         if network.prefixlen == _BITS[network.version] and not link_local:
             self._own.setdefault((network.version, device), set()).add(address)
+
+    def local_networks(self, version: int) -> list[Network]:
+        """All of the namespace's own addresses, in the order of the routing table."""
+        return self._networks[version]
 
     def add_route(self, network: Network, devices: t.Iterable[str], table: int = 254, metric: int = 0) -> None:
         """A route out of one of ``devices``."""

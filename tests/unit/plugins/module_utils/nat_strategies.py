@@ -38,7 +38,7 @@ net, ip = ipaddress.ip_network, ipaddress.ip_address
 
 # ---- specs
 
-PORTS = [Ports(80, 80), Ports(81, 81), Ports(443, 443), Ports(80, 90), Ports(85, 95), Ports(100, 103), Ports(1, 65535)]
+PORTS = [Ports(80, 80), Ports(81, 81), Ports(443, 443), Ports(80, 90), Ports(85, 95), Ports(100, 103), Ports(1, 500)]
 OWN = {4: ["203.0.113.1", "203.0.113.2"], 6: ["2001:db8::1", "2001:db8::2"]}
 TARGETS = {4: ["10.20.0.2", "10.20.0.3"], 6: ["fd00:20::2", "fd00:20::3"]}
 LABS = {
@@ -73,7 +73,7 @@ def targets(draw: t.Any, service: Service) -> Target:
     """A target in the one form that a spec has: ports only where they change, sources sorted and apart."""
     family, count = service.family, len(service.ports)
     inside = None
-    if count < 100:
+    if count < 50:
         first = draw(st.sampled_from([None, 1, 80, 8080, 65536 - count]))
         inside = None if first in (None, service.ports.low) else Ports(first, first + count - 1)
     sources = sorted(draw(st.sets(some(SOURCES[family], net), max_size=3)), key=lambda each: int(each.network_address))
@@ -121,7 +121,23 @@ def compatible(specs: t.Iterable[Spec]) -> list[Spec]:
     return out
 
 
-spec_sets = st.lists(forwards() | forwards() | masquerades(), max_size=8).map(compatible)
+@st.composite
+def siblings(draw: t.Any) -> list[ForwardSpec]:
+    """Forwards of the same ports to the same target, told apart by little."""
+    one = draw(forwards())
+    family = one.service.family
+    return [
+        ForwardSpec(
+            replace(one.service, address=draw(some(OWN[family], ip)), in_interface=draw(st.sampled_from(INTERFACES)))
+            if draw(st.booleans())
+            else replace(one.service, in_interface=draw(st.sampled_from(INTERFACES))),
+            replace(one.target, local=draw(st.booleans()), loopback=family == 4 and draw(st.booleans())),
+        )
+        for _each in range(4)
+    ]
+
+
+spec_sets = (st.lists(forwards() | forwards() | masquerades(), max_size=8) | siblings()).map(compatible)
 """Specs that may be in one table."""
 
 # ---- tables

@@ -307,6 +307,11 @@ def test_a_routed_packet_is_not_bridged() -> None:
     assert said("physdev", physdev(4), Packet(4, in_interface="br0", out_interface="br0")) is None
 
 
+@pytest.mark.parametrize("way", [{"in_interface": ""}, {"out_interface": ""}, {"out_port": ""}])
+def test_what_begins_or_ends_in_the_machine_is_not_bridged(way: dict[str, str]) -> None:
+    assert said("physdev", physdev(4), Packet(4, **t.cast("t.Any", way))) is False
+
+
 # ---- the others
 
 

@@ -200,7 +200,7 @@ class Kernel:
     def _next(self) -> t.Any:
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, int):
-            raise Refusal(answer, "", 0)
+            raise Refusal(answer, "", int(answer in (errno.EEXIST, errno.ENOMEM)))  # those are about the second message
         return answer
 
     def ask(self, message: Raw, *, dump: bool = False) -> t.Any:
@@ -297,6 +297,10 @@ def test_the_target_that_was_quicker_loses_its_entry() -> None:
 
 def test_an_entry_that_is_gone_meanwhile_is_not_replaced_again() -> None:
     assert redirect(Kernel(errno.EEXIST, errno.ENOENT)) == [2, 0, 1]
+
+
+def test_an_entry_that_can_not_be_replaced_is_forgotten() -> None:
+    assert redirect(Kernel(errno.ENOMEM)) == [2, 0]
 
 
 def test_other_refusals_to_redirect_are_errors() -> None:

@@ -218,9 +218,13 @@ _THERE = {EXT: (UPLINK, OUTSIDE), EXT2: (UPLINK, OUTSIDE2), "red": ("veth-red", 
 
 
 def _additions(device: str, addresses: dict[int, str]) -> str:
-    quiet = {4: "", 6: " nodad"}
+    words = {4: "", 6: " nodad"}
+    if addresses in (ALIAS, ALIAS2):
+        words[6] += (
+            " preferred_lft 0"  # of two equal addresses the kernel prefers the later one as its source otherwise
+        )
     return "".join(
-        f"addr add {text}/{_LENGTH[version]} dev {device}{quiet[version]}\n" for version, text in addresses.items()
+        f"addr add {text}/{_LENGTH[version]} dev {device}{words[version]}\n" for version, text in addresses.items()
     )
 
 

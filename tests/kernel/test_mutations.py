@@ -4,8 +4,8 @@
 
 """Every rule and every element of the lab's table is needed: alter one, and a packet goes astray that did not before.
 
-The table is that of the tutorials, plus a forward of port 8080 that is not for localhost: without it, the table would
-not tell who is for localhost and who is not.
+The table is that of the tutorials, plus two forwards without which it would not tell everything apart: port 8080 is not
+for localhost, and port 8081 is for IPv6 only.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ PARTS = (
 WISHES = (
     ("dnat_forward", {"protocol": "tcp", "port": 80, "to_address": [BLUE[4], BLUE[6]], "loopback": True}),
     ("dnat_forward", {"protocol": "tcp", "port": 8080, "to_port": 80, "to_address": BLUE[4]}),
+    ("dnat_forward", {"protocol": "tcp", "port": 8081, "to_port": 80, "to_address": BLUE[6]}),
     ("nat_masquerade", {"source": LAB[4]}),
     ("nat_masquerade", {"source": LAB[6]}),
 )
@@ -173,8 +174,9 @@ def _probes(scene: Scene) -> dict[str, Callable[[], bool]]:
     for version in (4, 6):
         named.update({f"{name}, IPv{version}": probe for name, probe in _of_version(scene, version)})
     named.update(_localhost(scene))
-    for version in (4, 6):
-        named[f"who is counted, IPv{version}"] = partial(_counted, scene, version)
+    named["IPv4 is counted once"] = partial(_counted, scene, OWN[4], 80, {("forwards-tcp-ip", 80): 1})
+    named["IPv6 is counted once"] = partial(_counted, scene, OWN[6], 80, {("forwards-tcp-ip6", 80): 1})
+    named["what is for IPv6 only counts no IPv4"] = partial(_counted, scene, OWN[4], 8081, {})
     return named
 
 
@@ -199,6 +201,8 @@ def _of_version(scene: Scene, version: int) -> Iterator[tuple[str, Callable[[], 
     for target in (blue, BLUE_UPPER[version], *GROUPS[version]):
         yield f"red is seen by whom it sends to at {target}", partial(_keeps_its_source, scene, target)
     if version == 6:
+        yield "outside reaches blue at port 8081", reaches(EXT, own, 8081, "blue", outside)
+        yield "host reaches blue at port 8081", reaches(None, own, 8081, "blue")
         for target in (_link_local(scene.box), LINK_LOCAL_UPPER):
             yield f"red is seen by whom it sends to at {target}", partial(_keeps_its_source, scene, target)
     else:
@@ -270,13 +274,13 @@ def _unseen(scene: Scene, source: str, targets: tuple[str, ...]) -> bool:
     return bool(good) and tuple(bad) not in [tuple(peer) for peer in server.peers]
 
 
-def _counted(scene: Scene, version: int) -> bool:
-    """A connection of one IP version is counted once, by the element that it is about."""
+def _counted(scene: Scene, to: str, port: int, wanted: dict[tuple[str, int], int]) -> bool:
+    """A connection is counted by the element that it is about, and by no other."""
     before = _counters(scene.box)
-    scene.box.tcp(EXT, OWN[version], 80, timeout=SHORT)
+    scene.box.tcp(EXT, to, port, timeout=SHORT)
     after = _counters(scene.box)
     grown = {name: after[name] - count for name, count in before.items() if after.get(name) != count}
-    return grown == {("forwards-tcp-ip" if version == 4 else "forwards-tcp-ip6", 80): 1}
+    return grown == wanted
 
 
 def _counters(box: Box) -> dict[tuple[str, int], int]:
@@ -300,7 +304,7 @@ def test_each_probe_needs_the_table(scene: Scene) -> None:
     """Those that fail without any rules are forwarded or masqueraded; the others show what the rules must not touch."""
     scene.box.nft("flush ruleset")
     without = {name for name, probe in scene.probes.items() if not probe()}
-    assert {name for name in scene.probes if re.search("reaches blue|under the host|counted|does not", name)} <= without
+    assert {name for name in scene.probes if re.search("reaches blue|under the host|counted once", name)} <= without
 
 
 def test_every_part_of_the_table_has_its_mutants(scene: Scene) -> None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from probing import Probe
 from testinfra.host import Host
@@ -19,7 +21,7 @@ def test_the_administrators_rule_is_the_last(host: Host) -> None:
 
 
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-def test_a_way_that_lost_a_rule_is_mended(host: Host, probe: Probe, opener, tool: str) -> None:
+def test_a_way_that_lost_a_rule_is_mended(host: Host, probe: Probe, opener: Any, tool: str) -> None:
     rule = next(
         line
         for line in host.check_output(f"{tool} -S DOCKER-USER").splitlines()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from testinfra.host import Host
 
@@ -35,7 +37,7 @@ def test_zones_keep_what_was_bound_to_them_at_runtime(host: Host) -> None:
         ),
     ],
 )
-def test_nothing_is_reloaded_away(host: Host, opener, others: str, undo: str, named: str) -> None:
+def test_nothing_is_reloaded_away(host: Host, opener: Any, others: str, undo: str, named: str) -> None:
     opener.run("remove")
     try:
         host.check_output(others)
@@ -49,7 +51,7 @@ def test_nothing_is_reloaded_away(host: Host, opener, others: str, undo: str, na
         opener.apply()
 
 
-def test_a_policy_that_is_known_needs_no_reload(host: Host, opener) -> None:
+def test_a_policy_that_is_known_needs_no_reload(host: Host, opener: Any) -> None:
     try:
         host.check_output("firewall-cmd --zone=public --add-service=http")
         assert opener.apply("forward tcp 8888 ipv4")["changed"]
@@ -59,7 +61,7 @@ def test_a_policy_that_is_known_needs_no_reload(host: Host, opener) -> None:
         host.check_output("firewall-cmd --zone=public --remove-service=http")
 
 
-def test_openings_are_removed_while_the_daemon_is_stopped(host: Host, opener) -> None:
+def test_openings_are_removed_while_the_daemon_is_stopped(host: Host, opener: Any) -> None:
     try:
         host.check_output("systemctl stop firewalld")
         assert opener.run("remove") == {"changed": True}

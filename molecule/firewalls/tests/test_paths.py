@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from probing import Probe
@@ -67,13 +68,13 @@ def test_another_address_behind_the_bridge_stays_closed(probe: Probe, family: in
         assert probe.ask(RED[family], 80, netns="outside")["outcome"] != "reached"
 
 
-def test_everything_still_passes_after_the_firewall_was_reloaded(host: Host, probe: Probe, opener) -> None:
+def test_everything_still_passes_after_the_firewall_was_reloaded(host: Host, probe: Probe, opener: Any) -> None:
     host.check_output(RELOAD[opener.owner])
     for family in FAMILIES:
         assert_open(probe, family)
 
 
-def test_what_was_opened_is_found_again(opener) -> None:
+def test_what_was_opened_is_found_again(opener: Any) -> None:
     found = opener.run("find")
     assert {one["tag"] for one in found} == {
         "forward tcp 8080 ipv4",
@@ -84,11 +85,11 @@ def test_what_was_opened_is_found_again(opener) -> None:
     assert all(one["whole"] for one in found)
 
 
-def test_nothing_is_foreseen_to_be_dropped(opener) -> None:
+def test_nothing_is_foreseen_to_be_dropped(opener: Any) -> None:
     assert opener.run("dropped") == []
 
 
-def test_a_namespace_does_not_lead_to_the_machines_firewall(host: Host, opener) -> None:
+def test_a_namespace_does_not_lead_to_the_machines_firewall(host: Host, opener: Any) -> None:
     before = opener.run("snapshot")
     done = host.run(f"ip netns exec red python3 /root/opener.py apply {opener.owner} nft")
     assert done.rc == 1
@@ -97,13 +98,13 @@ def test_a_namespace_does_not_lead_to_the_machines_firewall(host: Host, opener) 
     assert opener.run("snapshot") == before
 
 
-def test_opening_again_changes_nothing(opener) -> None:
+def test_opening_again_changes_nothing(opener: Any) -> None:
     before = opener.run("snapshot")
     assert opener.apply() == {"changed": False, "stand": True}
     assert opener.run("snapshot") == before
 
 
-def test_two_objects_may_need_the_same_way(probe: Probe, opener) -> None:
+def test_two_objects_may_need_the_same_way(probe: Probe, opener: Any) -> None:
     before = opener.run("find")
     assert opener.apply("forward tcp 8888 ipv4") == {"changed": True, "stand": True}
     assert opener.run("remove", "forward tcp 8888 ipv4") == {"changed": True}
@@ -111,7 +112,7 @@ def test_two_objects_may_need_the_same_way(probe: Probe, opener) -> None:
     assert_open(probe, 4)
 
 
-def test_removing_it_all_leaves_the_owners_configuration_as_it_was(host: Host, probe: Probe, opener) -> None:
+def test_removing_it_all_leaves_the_owners_configuration_as_it_was(host: Host, probe: Probe, opener: Any) -> None:
     before = host.file("/root/before.json").content_string
     try:
         assert opener.run("remove") == {"changed": True}

@@ -22,7 +22,7 @@ from .opening import Opening, Standing
 from .owners import TITLES
 from .walk import Finding
 
-_NAMESPACED = ("docker",)  # the others' tools mean the machine's own namespace wherever they run
+_PER_BACKEND = ("docker",)  # it has a chain per backend; the others have one configuration, which is said to be nft's
 
 
 class _Language(t.Protocol):
@@ -79,20 +79,16 @@ def find(kernel: Kernel, netns: str | None, tables: t.Sequence[Table]) -> list[S
     return [*docker.find(tables), *ufw.find(kernel, netns), *firewalld.find(kernel, netns)]
 
 
-def stands(opening: Opening, found: t.Iterable[Standing]) -> bool:
+def stands(opening: Opening, found: t.Collection[Standing]) -> bool:
     """Whether an opening is already made, completely."""
-    wanted = _key(opening.owner, opening.backend, opening.family, opening.tag)
-    content = _language(opening.owner).content(opening)
-    return any(
-        one.whole and one.content == content and _key(one.owner, one.backend, one.family, one.tag) == wanted
-        for one in found
-    )
+    return standing(opening) in found
 
 
 def standing(opening: Opening) -> Standing:
-    """What ``find`` will say of the opening once it is made. Raises Unsupported."""
+    """What ``find`` will say of the opening once it is made, and what ``remove`` takes. Raises Unsupported."""
     content = _language(opening.owner).content(opening)
-    return Standing(opening.owner, opening.backend, opening.family, opening.tag, content)
+    backend = opening.backend if opening.owner in _PER_BACKEND else "nft"
+    return Standing(opening.owner, backend, opening.family, opening.tag, content)
 
 
 def apply(kernel: Kernel, netns: str | None, opening: Opening) -> bool:
@@ -115,10 +111,6 @@ def explain(finding: Finding, owner: str, opening: Opening) -> str:
     if can_open(finding, owner):
         return f"{said} Let them pass with `{' && '.join(commands(opening))}`, or set foreign_firewall: allow."
     return f"{said} {advice.way_out(finding, owner, opening)}"
-
-
-def _key(owner: str, backend: str, family: int, tag: str) -> tuple[str, str, int, str]:
-    return owner, backend if owner in _NAMESPACED else "", family, tag
 
 
 def _language(owner: str) -> _Language:

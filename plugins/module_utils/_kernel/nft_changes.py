@@ -11,7 +11,6 @@ Pure: nothing here talks to the kernel.
 
 from __future__ import annotations
 
-import difflib
 import typing as t
 from dataclasses import dataclass, field
 
@@ -176,6 +175,8 @@ def _in_common(old: tuple[Rule, ...], new: tuple[Rule, ...]) -> list[tuple[int, 
     """The pairs of positions of a longest series of rules that both have in the same order."""
     if old == new:
         return [(at, at) for at in range(len(old))]
+    import difflib  # only here: most runs find every rule in its place
+
     blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
     return [(block.a + at, block.b + at) for block in blocks for at in range(block.size)]
 

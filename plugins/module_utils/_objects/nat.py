@@ -15,14 +15,15 @@ from __future__ import annotations
 import functools
 import re
 import shlex
+import types
 import typing as t
 from dataclasses import dataclass
 
 from .._engine.model import Item, State, Step
-from .._kernel import nft_changes, nftables
+from .._kernel import nft_changes, nftables, strangers
 from .._kernel.kernel import Kernel
 from .._kernel.nft_changes import Content
-from . import flows, foreign, forwarding, listeners, nat_layout, way
+from . import forwarding, listeners, nat_layout, way
 from .forwarding import Demand
 from .listeners import Listening
 from .nat_claims import Claims
@@ -160,7 +161,8 @@ class Nat:
         items += way.observe(kernel, self.netns, (spec.target.address for spec in wanted))
         items += listeners.observe(kernel, self.netns, wanted)
         versions = sorted({version for part in self.parts for version in part.versions})
-        items += foreign.observe(kernel, self.netns, versions)
+        if strangers.any_here(kernel, self.netns):
+            items += _foreign().observe(kernel, self.netns, versions)
         found = State(items)
         more = dict.fromkeys(name for part in self.parts for name in part.settings(found))
         return State([*items, *forwarding.observe(kernel, self.netns, versions, more)])
@@ -180,6 +182,9 @@ class Nat:
 
     def _open(self, state: State) -> list[Step]:
         """What somebody else's firewall has to let through, or no longer."""
+        if not self._is_surrounded(state):
+            return []
+        foreign = _foreign()
         _content, now = self._table(state)
         steps: list[Step] = []
         for part in self.parts:
@@ -217,19 +222,26 @@ class Nat:
         table, now = self._table(state)
         mine = {key for part in self.parts for key in part.keys}
         wanted = {key: spec for key, spec in now.items() if key not in mine}
-        claims, taken = Claims(self.netns, wanted.values()), state.of(Listening)
+        claims, taken, surrounded = Claims(self.netns, wanted.values()), state.of(Listening), self._is_surrounded(state)
         for part in self.parts:
             for spec in part.specs(state):
                 claims.add(spec)
                 if not part.force:
                     listeners.refuse(taken, now.get(spec.key), spec)
-                    foreign.refuse_rivals(state, self.netns, spec, now.get(spec.key))
+                    if surrounded:
+                        _foreign().refuse_rivals(state, self.netns, spec, now.get(spec.key))
                 wanted[spec.key] = spec
         content = nat_layout.layout(wanted.values())
         if content == table:
             return []
+        from . import flows
+
         put = PutNat(*(_items(NatTable(self.netns, each) if each else None) for each in (table, content)))
         return [put, *flows.forget(self.netns, now.values(), wanted.values(), any(part.reset for part in self.parts))]
+
+    def _is_surrounded(self, state: State) -> bool:
+        """Whether there are other firewalls, or openings of ours on record."""
+        return any(item.key[0] in ("firewalls", "opened") for item in state)
 
     def _table(self, state: State) -> tuple[Content | None, dict[Key, Spec]]:
         """The table and what is in it."""
@@ -249,20 +261,28 @@ class Nat:
 
     def _with_firewalls(self, state: State, view: dict[str, t.Any], specs: list[Spec]) -> dict[str, t.Any]:
         """The view of a part, with what somebody else's firewalls do to it."""
-        stopped = [each for spec in specs for each in foreign.shown(state, self.netns, spec, holder(spec.key))]
+        shown = _foreign().shown if self._is_surrounded(state) else None
+        stopped = [each for spec in specs if shown for each in shown(state, self.netns, spec, holder(spec.key))]
         return {**view, "blocked_by": stopped} if view else view
 
     def warnings(self, before: State, after: State) -> list[str]:
         out: list[str] = []
         for version in self._forwarders():
             out += forwarding.warnings(before, after, self.netns, version)
-        taken = after.of(Listening)
+        taken, surrounded = after.of(Listening), self._is_surrounded(after)
         for part in self.parts:
             out += part.warnings(before)
             for spec in part.specs(before):
                 out += listeners.warnings(taken, spec)
-                out += foreign.warnings(after, self.netns, spec, holder(spec.key))
+                out += _foreign().warnings(after, self.netns, spec, holder(spec.key)) if surrounded else []
         return list(dict.fromkeys(out))
+
+
+def _foreign() -> types.ModuleType:
+    """What understands other people's firewalls: much code, which a machine without one needs not load."""
+    from . import foreign
+
+    return foreign
 
 
 def _items(*items: t.Any) -> tuple[t.Any, ...]:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State, Step
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import manner, project
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import PatchbayError
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.flows import ForgetFlows
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import EndProcesses
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import KeepHold
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
@@ -57,7 +58,7 @@ def test_an_object_that_is_present_shows_something(kind: str, data: t.Any) -> No
 def test_taking_back_all_steps_leads_to_the_start(kind: str, data: t.Any) -> None:
     _wish, state, steps = case(data, kind)
     assume(not any(isinstance(step, EndProcesses) for step in steps))  # the dead stay dead
-    assume(all(step.undo() for step in steps))
+    assume(all(step.undo() or isinstance(step, ForgetFlows) for step in steps))
     reached = project(state, steps)
     backward = [step for done in reversed(steps) for step in done.undo()]
     assert project(reached, backward) == state
@@ -87,7 +88,7 @@ def test_every_step_turns_what_is_there(kind: str, data: t.Any) -> None:
 @given(data=st.data())
 def test_no_step_does_nothing(kind: str, data: t.Any) -> None:
     _wish, _state, steps = case(data, kind)
-    assert all(step.before != step.after for step in steps)
+    assert all(step.before != step.after for step in steps if not isinstance(step, ForgetFlows))
 
 
 @given(data=st.data())
@@ -115,5 +116,12 @@ def test_an_object_has_a_name_for_messages(kind: str, data: t.Any) -> None:
 
 @given(data=st.data())
 def test_warnings_are_texts(kind: str, data: t.Any) -> None:
-    wish, state = data.draw(some.cases[kind]())
-    assert all(isinstance(text, str) for text in wish.warnings(state))
+    wish, state, steps = case(data, kind)
+    assert all(isinstance(text, str) for text in wish.warnings(state, project(state, steps)))
+
+
+@given(data=st.data())
+def test_a_warning_is_said_once(kind: str, data: t.Any) -> None:
+    wish, state, steps = case(data, kind)
+    said = wish.warnings(state, project(state, steps))
+    assert len(set(said)) == len(said)

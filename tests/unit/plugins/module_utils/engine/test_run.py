@@ -86,7 +86,7 @@ class Wanted:
     def view(self, state: State) -> dict[str, t.Any]:
         return {lamp.name: lamp.on for lamp in state.of(Lamp)}
 
-    def warnings(self, state: State) -> list[str]:
+    def warnings(self, before: State, after: State) -> list[str]:
         return self.texts
 
 

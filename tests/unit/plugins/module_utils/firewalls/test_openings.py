@@ -106,6 +106,22 @@ def test_openings_are_found_by_their_marks() -> None:
     assert openings.stands(FORWARD, [found])
 
 
+@pytest.mark.parametrize("owner", ["docker", "ufw", "firewalld"])
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+def test_what_was_made_stands(owner: str, backend: str) -> None:
+    opening = by(FORWARD, owner, backend=backend)
+    assert openings.stands(opening, [openings.standing(opening)])
+    assert not openings.stands(opening, [dataclasses.replace(openings.standing(opening), whole=False)])
+
+
+def test_only_docker_has_a_place_per_backend() -> None:
+    found = {
+        owner: openings.standing(by(FORWARD, owner, backend="legacy")).backend
+        for owner in ("docker", "ufw", "firewalld")
+    }
+    assert found == {"docker": "legacy", "ufw": "nft", "firewalld": "nft"}
+
+
 def test_an_opening_that_lacks_a_rule_does_not_stand() -> None:
     found = docker.find([docker_table(*marks(FORWARD)[1:])])
     assert [one.whole for one in found] == [False]
@@ -349,7 +365,7 @@ def test_row_13_somebodys_own_table_is_only_talked_about() -> None:
     text = openings.explain(finding("inet", "filter", "forward"), "unknown", FORWARD)
     assert (
         "`nft insert rule inet filter forward iifname uplink oifname br0 ip saddr 203.0.113.0/24 ip daddr 10.20.0.3 "
-        "tcp dport 80 ct state new accept comment '\"patchbay: forward tcp 8080 ipv4\"'; nft insert rule" in text
+        "tcp dport 80 ct state new accept comment '\"patchbay: forward tcp 8080 ipv4\"' && nft insert rule" in text
     )
     assert "allow" not in text
 

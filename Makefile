@@ -10,8 +10,8 @@ export PYTHON
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 SUITES := lint sanity unit kernel matrix integration readme molecule
-TOOLS := iproute2 nftables iputils-ping procps util-linux
-.PHONY: tools help lab clean-lab test $(SUITES) bench golden format images clean .venv .venv-dev collection
+TOOLS := iproute2 nftables iptables iputils-ping procps util-linux
+.PHONY: tools help lab clean-lab test $(SUITES) bench golden docs format images clean .venv .venv-dev collection
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ "{ printf \"%-20s %s\\n\", \$$1, \$$2 }"
@@ -72,6 +72,10 @@ images: .venv-dev ## build the container images that molecule uses
 golden: export PYTHONPATH := $(CURDIR)/.ansible/collections
 golden: .venv-dev ## render the golden rulesets in tests/unit/golden anew; read the difference before you commit it
 	@.venv-dev/bin/python tests/tools/golden.py $(ARGS)
+
+docs: export PYTHONPATH := $(CURDIR)/.ansible/collections
+docs: .venv-dev ## write what is generated in docs/nat.md anew; read the words around it again
+	@.venv-dev/bin/python tests/tools/nat_page.py
 
 format: .venv-dev ## let ruff write the code as lint wants it
 	@.venv-dev/bin/ruff format -q . --exclude plugins/modules --exclude plugins/module_utils

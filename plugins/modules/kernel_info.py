@@ -53,8 +53,8 @@ features:
   description:
     - Each feature by its name.
     - V(netns), V(ipv6), V(veth), V(bridge), V(vlan_filtering) of bridges, V(nat_ipv4) and V(nat_ipv6) with nftables,
-      V(fib), the test whether a destination is local, V(ct), connection tracking in nftables, and V(sctp), connection tracking
-      of SCTP, are used by modules of this collection.
+      V(fib), the test whether a destination is local, V(ct), connection tracking in nftables, V(intervals), sets of
+      networks and ranges of ports, and V(sctp), connection tracking of SCTP, are used by modules of this collection.
     - V(vlan), V(vxlan), V(macvlan), V(vrf) and V(dummy) are links that other tools make.
   returned: success
   type: dict

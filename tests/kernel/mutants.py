@@ -135,11 +135,10 @@ def _others(kind: str, token: str) -> list[str]:
 
 
 def _inverted(condition: str) -> str:
-    return (
-        condition.replace("!= ", "")
-        if "!= " in condition
-        else condition.replace(" ", " != ", condition.count(" ")).replace("ip != ", "ip ").replace("ip6 != ", "ip6 ")
-    )
+    if "!= " in condition:
+        return condition.replace("!= ", "")
+    front, value = condition.rsplit(" ", 1)
+    return f"{front} != {value}"
 
 
 def _other_networks(text: str) -> list[str]:

@@ -95,34 +95,37 @@ class Form:
         return self.asked or int(self.port), self.served or self.asked or int(self.port)
 
 
+def _address(who: Who, versions: tuple[int, ...]) -> dict[str, Any]:
+    return {"address": [who.asks[version] for version in versions]}
+
+
+def _interface(who: Who, _versions: tuple[int, ...]) -> dict[str, Any]:
+    return {"in_interface": who.interface}
+
+
+def _sources(who: Who, versions: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "sources": [NOBODY[version] for version in versions]
+        + [f"{who.own[version]}/{_ALL[version]}" for version in versions]
+    }
+
+
+def _everything(who: Who, versions: tuple[int, ...]) -> dict[str, Any]:
+    return {**_address(who, versions), **_interface(who, versions), **_sources(who, versions)}
+
+
 FORMS = {
     "single": Form("80", not_asked=(79, 81)),
     "other": Form("8080", "80", served=80, not_asked=(80, 8081)),
     "range": Form("8000-8010", asked=8010, not_asked=(7999, 8011)),
     "shifted": Form("9000-9010", "8000-8010", asked=9003, served=8003, not_asked=(8003, 9011)),
-    "address": Form(
-        "80", options=lambda who, versions: {"address": [who.asks[version] for version in versions]}, twin="instead"
-    ),
-    "interface": Form("80", options=lambda who, _versions: {"in_interface": who.interface}, twin="stranger"),
-    "sources": Form(
-        "80",
-        options=lambda who, versions: {
-            "sources": [
-                text for version in versions for text in (NOBODY[version], f"{who.own[version]}/{_ALL[version]}")
-            ]
-        },
-        twin="excluded",
-    ),
-    "range of one address": Form(
-        "8000-8010",
-        asked=8000,
-        not_asked=(8011,),
-        options=lambda who, versions: {"address": [who.asks[version] for version in versions]},
-        twin="instead",
-    ),
-    "range of an interface": Form(
-        "8000-8010", asked=8005, options=lambda who, _versions: {"in_interface": who.interface}, twin="stranger"
-    ),
+    "address": Form("80", options=_address, twin="instead"),
+    "interface": Form("80", options=_interface, twin="stranger"),
+    "sources": Form("80", options=_sources, twin="excluded"),
+    "range of one address": Form("8000-8010", asked=8000, not_asked=(8011,), options=_address, twin="instead"),
+    "range of an interface": Form("8000-8010", asked=8005, options=_interface, twin="stranger"),
+    "range for sources": Form("8000-8010", asked=8005, not_asked=(7999,), options=_sources, twin="excluded"),
+    "everything": Form("8080", "80", served=80, not_asked=(80,), options=_everything, twin="instead"),
 }
 PROTOCOLS = ("tcp", "udp", "sctp")
 VERSIONS = ((4,), (6,), (4, 6))

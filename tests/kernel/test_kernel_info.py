@@ -24,6 +24,10 @@ table inet try {{
  }}
 }}
 """
+_INTERVALS = """
+add table inet try
+add map inet try wide { type ipv4_addr . inet_service : ipv4_addr; flags interval; counter; elements = { 192.0.2.0/24 . 80-90 : 192.0.2.1 } }
+"""
 
 
 def works(box: Box, *command: str, stdin: str = "") -> bool:
@@ -51,6 +55,7 @@ def test_findings_agree_with_other_tools(box: Box) -> None:
         "vrf": works(box, "ip", "link", "add", "vrf5", "type", "vrf", "table", "5"),
         "dummy": works(box, "ip", "link", "add", "dummy5", "type", "dummy"),
         "nat_ipv4": works(box, "nft", "-f", "-", stdin=_NAT.format(family="ip", target="192.0.2.1")),
+        "intervals": works(box, "nft", "-f", "-", stdin=_INTERVALS),
         "nat_ipv6": works(box, "nft", "-f", "-", stdin=_NAT.format(family="ip6", target="2001:db8::1")),
     }
     assert {name: found[name] for name in others} == others

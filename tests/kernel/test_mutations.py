@@ -129,10 +129,9 @@ def _green(box: Box) -> None:
 
 
 def _attacker(box: Box) -> None:
-    """Red knows how to send to HOST's 127.0.0.0/8 and from its own; and HOST believes what says it is from an address of HOST's."""
+    """Red knows how to send to 127.0.0.0/8 of HOST, and how to say that it is 127.0.0.9."""
     for name in ("all", "veth-red"):
         box.sysctl(f"net.ipv4.conf.{name}.route_localnet", "1", netns="red")
-    box.sysctl("net.ipv4.conf.v-net-0.accept_local", "1")
     box.ip("-n red route flush table local 127.0.0.0/8")
     for address in ("127.0.0.9", "127.200.0.9"):
         box.ip(f"-n red addr add {address}/32 dev veth-red")
@@ -313,7 +312,7 @@ def test_every_part_of_the_table_has_its_mutants(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_no_mutant_survives_and_the_next_run_puts_it_right(scene: Scene, part: str) -> None:
+def test_row_2_to_10_no_mutant_survives_and_the_next_run_puts_it_right(scene: Scene, part: str) -> None:
     right = listing(scene.box)
     count = len(list(mutants(scene.box, part)))
     survivors, refused = [], []
@@ -328,7 +327,8 @@ def test_no_mutant_survives_and_the_next_run_puts_it_right(scene: Scene, part: s
         _put_right(scene, mutant, right)
     assert scene.failing() == ""
     assert [str(mutant) for mutant in survivors] == []
-    assert len(refused) < count / 10, refused
+    # nft itself refuses what can never match: IPv6 whose destination becomes an IPv4 address.
+    assert [str(mutant) for mutant in refused if "for 'meta nfproto ipv" not in mutant.words] == []
 
 
 def _made(box: Box, mutant: Mutant) -> bool:

@@ -10,16 +10,20 @@ after it is gone.
 
 from __future__ import annotations
 
+import json
+import socket
 from collections.abc import Iterator
 
 import firewalls
+import packets
 import paths
 import pytest
 from box import Box
-from paths import FORMS, Case, Counted, Probe, Street, cases, counted, twins, under
-from scenery import BLUE, rules
+from paths import CLIENTS, FORMS, Case, Counted, Probe, Street, cases, counted, twins, under
+from scenery import BLUE, OWN, rules, versions
 
-ORDINARY = list(FORMS)
+EVERY = list(FORMS)
+ORDINARY = EVERY[:-2]
 LOOPBACK = [
     Case("localhost", form, protocol, (4,))
     for form in ("single", "other", "range", "shifted")
@@ -54,6 +58,7 @@ red 6 tcp shifted
 red 46 sctp range
 blue 4 tcp single
 blue 6 udp other
+red 46 tcp interface
 host 46 tcp address
 localhost 4 udp single
 """
@@ -127,7 +132,7 @@ def travel(street: Street, case: Case) -> None:
 # ---- nobody else's firewall
 
 
-@pytest.mark.parametrize("case", cases("outside", ORDINARY), ids=str)
+@pytest.mark.parametrize("case", cases("outside", EVERY), ids=str)
 def test_from_outside(street: Street, case: Case) -> None:
     """Blue sees the client's own address."""
     travel(street, case)
@@ -138,7 +143,7 @@ def test_from_a_second_network_outside(street: Street, case: Case) -> None:
     travel(street, case)
 
 
-@pytest.mark.parametrize("case", cases("host", ORDINARY), ids=str)
+@pytest.mark.parametrize("case", cases("host", EVERY), ids=str)
 def test_from_the_host_itself_at_its_own_address(street: Street, case: Case) -> None:
     travel(street, case)
 
@@ -161,6 +166,22 @@ def test_from_localhost(street: Street, case: Case) -> None:
     stays_out(street, asked(case, 4), case.protocol)
     street.box.run("dnat_forward", **case.task, state="absent")
     travel(street, case)
+
+
+@pytest.mark.parametrize("who", ["outside", "host", "red"])
+@versions
+def test_a_datagram_in_fragments_arrives_whole(street: Street, version: int, who: str) -> None:
+    """Only the first fragment has the port in it."""
+    server = street.serve("blue", 80, "udp")
+    street.box.run("dnat_forward", protocol="udp", port="80", to_address=[BLUE[version]])
+    client = CLIENTS[who]
+    with packets.open_socket(client.netns, packets.family(OWN[version]), socket.SOCK_DGRAM) as sock:
+        sock.settimeout(packets.TIMEOUT)
+        sock.connect((OWN[version], 80))
+        sock.send(bytes(4000))
+        said = json.loads(sock.recv(2048))
+    assert said["token"] == server.token
+    assert said["peer"][0] == client.seen[version]
 
 
 # ---- somebody else's firewall
@@ -192,16 +213,21 @@ def test_where_bridged_packets_pass_the_rules(street: Street, case: Case) -> Non
     travel(street, case)
 
 
-@pytest.mark.parametrize(
-    "case", [case for name in BRIDGING for case in under(name, "blue 4 tcp single\nblue 6 tcp single")], ids=str
-)
-def test_where_bridged_packets_pass_the_rules_the_target_is_told_what_it_needs(street: Street, case: Case) -> None:
-    firewalls.CONDITIONS[case.firewall](street.box)
-    told = [text for text in street.box.run("dnat_forward", **case.task).warnings if "veth-blue-br" in text]
+UNSEEN_YET = pytest.mark.xfail(strict=True, reason="only the setting of all bridges is read, not the bridge's own")
+
+
+@versions
+@pytest.mark.parametrize("firewall", ["br_netfilter", pytest.param("nf_call_iptables", marks=UNSEEN_YET)])
+def test_where_bridged_packets_pass_the_rules_it_is_told_what_the_target_needs(
+    street: Street, version: int, firewall: str
+) -> None:
+    firewalls.CONDITIONS[firewall](street.box)
+    task = Case("blue", "single", "tcp", (version,)).task
+    told = [text for text in street.box.run("dnat_forward", **task).warnings if "veth-blue-br" in text]
     assert len(told) == 1
     assert "hairpin: true" in told[0]
     send_back(street)
-    assert not [text for text in street.box.run("dnat_forward", **case.task).warnings if "veth-blue-br" in text]
+    assert not [text for text in street.box.run("dnat_forward", **task).warnings if "veth-blue-br" in text]
 
 
 @pytest.mark.parametrize("case", under("br_netfilter+docker", BRIDGED_AND_DROPPED), ids=str)

@@ -185,11 +185,11 @@ def is_cut(client: socket.socket, server: socket.socket) -> bool:
 @versions
 @pytest.mark.parametrize("change", ["another target", "absent"])
 def test_row_21_a_connection_stays_with_its_target(street: Street, version: int, change: str) -> None:
+    track(street.box, version)
     forward(street.box, version, RED, "tcp")
     with connection(EXT, OWN[version], "red", RED[version]) as (client, server):
         if change == "absent":
-            forward(street.box, version, RED, "tcp", state="absent", forwarding=False)
-            track(street.box, version)  # which switches forwarding on again, for it was ours
+            forward(street.box, version, RED, "tcp", state="absent")
         else:
             forward(street.box, version, BLUE, "tcp")
         assert speaks(client, server)

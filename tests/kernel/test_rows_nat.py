@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +43,31 @@ def task(module: str, version: int) -> dict[str, Any]:
 
 def forward(box: Box, version: int, target: dict[int, str], protocol: str = "udp", **options: Any) -> Result:
     return box.run("dnat_forward", protocol=protocol, port="80", to_address=[target[version]], **options)
+
+
+# ---- 10: addresses that are not routed
+
+
+@pytest.mark.xfail(
+    strict=True, reason="link-local addresses of the host are taken for addresses that a forward can serve"
+)
+@pytest.mark.parametrize(("client", "device", "there"), [(EXT, "uplink", "uplink"), ("red", BRIDGE, "veth-red")])
+def test_row_10_what_is_sent_to_a_link_local_address_stays_with_the_host(
+    street: Street, client: str, device: str, there: str
+) -> None:
+    """The client's own address is link-local too then, and no router sends that on: it would wait for an answer in vain."""
+    box = street.box
+    box.ip(f"addr add fe80::1/64 dev {device} nodad")
+    box.ip(f"-n {client} addr add fe80::9/64 dev {there} nodad")
+    own, blue = box.serve(None, 80, address="::"), box.serve("blue", 80)
+    forward(box, 6, BLUE, "tcp", force=True)
+    assert box.tcp(client, OWN[6], 80).token == blue.token
+    number = box.link(there, client)["ifindex"]
+    with packets.open_socket(client, socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        sock.settimeout(SHORT)
+        sock.bind(("fe80::9", 0, 0, number))
+        sock.connect(("fe80::1", 80, 0, number))
+        assert json.loads(sock.recv(2048))["token"] == own.token
 
 
 # ---- 12: a machine that forwards does so for everybody

@@ -233,9 +233,11 @@ LISTED = [
     "meta l4proto { tcp, udp } th dport 53 accept",
     "fib daddr type local return",
     "ip protocol icmp accept",
+    "icmpv6 type 130-137 drop",
     "limit rate 3/second accept",
     "meta mark 0x00000003 accept",
     "ip saddr != 10.0.0.1-10.0.0.9 drop",
+    'iifname . tcp dport . ip saddr { "in0" . 80-90 . 10.0.0.0/24 } accept',
     'log prefix "seen "',
     "jump other",
 ]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -155,9 +154,15 @@ def main() -> None:
 
 
 def shown(name: str, chosen: Sequence[str]) -> str:
-    """One ruleset whole, as the golden file has it; of options that are not named the first value."""
-    group = next(group for group in golden_options.GROUPS if group.name == name)
-    given = dict(re.fullmatch(r"(\w+)=(.+)", text).groups() for text in chosen)  # type: ignore[union-attr]
+    """One ruleset whole, as the golden file has it; of options that are not named the first value. Ends with what is wrong."""
+    group = next((group for group in golden_options.GROUPS if group.name == name), None)
+    if group is None:
+        sys.exit(f"{name} is none of: {', '.join(group.name for group in golden_options.GROUPS)}")
+    given = dict(text.partition("=")[::2] for text in chosen)
+    for axis, value in given.items():
+        if value not in group.axes.get(axis, ()):
+            choices = (f"{axis}={'|'.join(values)}" for axis, values in group.axes.items())
+            sys.exit(f"{axis}={value} is none of: {' '.join(choices)}")
     options = tuple(given.get(axis, values[0]) for axis, values in group.axes.items())
     return ruleset(read(group, (FOLDER / f"{name}.nft").read_text(encoding="utf-8")), options)
 

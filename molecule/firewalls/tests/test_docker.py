@@ -20,16 +20,21 @@ def test_the_administrators_rule_is_the_last(host: Host) -> None:
     assert last == '-A DOCKER-USER -i uplink -p tcp -m tcp --dport 2222 -m comment --comment "no ssh" -j DROP'
 
 
+@pytest.mark.parametrize("purpose", ["new", "there", "back"])
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-def test_a_way_that_lost_a_rule_is_mended(host: Host, probe: Probe, opener: Any, tool: str) -> None:
-    rule = next(
-        line
-        for line in host.check_output(f"{tool} -S DOCKER-USER").splitlines()
-        if "8080 ipv4 [" in line and "new]" in line
-    )
-    host.check_output(f"{tool} {rule.replace('-A', '-D', 1)}")
-    assert any(one["tag"] == FORWARD and not one["whole"] for one in opener.run("find"))
-    with probe.server(80, netns="blue") as token:
-        assert probe.ask("192.168.1.2", 8080, netns="outside")["outcome"] == "timeout"
-        assert opener.apply() == {"changed": True, "stand": True}
-        assert probe.ask("192.168.1.2", 8080, netns="outside")["who"] == token
+def test_a_way_that_lost_a_rule_is_closed_and_can_be_mended(
+    host: Host, probe: Probe, opener: Any, tool: str, purpose: str
+) -> None:
+    opener.run("remove")  # the masquerade's answers go the same way
+    try:
+        opener.apply(FORWARD)
+        lines = host.check_output(f"{tool} -S DOCKER-USER").splitlines()
+        (rule,) = [line for line in lines if f" {purpose}]" in line]
+        host.check_output(f"{tool} {rule.replace('-A', '-D', 1)}")
+        assert any(one["tag"] == FORWARD and not one["whole"] for one in opener.run("find"))
+        with probe.server(80, netns="blue") as token:
+            assert probe.ask("192.168.1.2", 8080, netns="outside")["outcome"] == "timeout"
+            assert opener.apply(FORWARD) == {"changed": True, "stand": True}
+            assert probe.ask("192.168.1.2", 8080, netns="outside").get("who") == token
+    finally:
+        opener.apply()

@@ -40,7 +40,7 @@ def verdict_text(verdict: Verdict) -> str:
     return " ".join(part for part in (verdict.kind, verdict.chain, detail) if part)
 
 
-_IMPLY_FAMILY = ("ip ", "ip6 ", "icmp", "meta l4proto icmp", "meta l4proto ipv6-icmp")
+_IMPLY_FAMILY = (" ip ", " ip6 ", " icmp", " meta l4proto icmp", " meta l4proto ipv6-icmp")
 _IMPLY_PROTOCOL = ("th sport", "th dport", "tcp flags", "icmp type", "icmp code")
 
 
@@ -54,12 +54,13 @@ def rule_text(said: list[t.Any], verdict: str) -> str:
             words = one.what
         if isinstance(one, Compare) and isinstance(one.field, Meta) and one.operator == EQ:
             ahead = [str(later) for later in said[index + 1 :]]
-            if one.field.name == "nfproto" and any(later.startswith(_IMPLY_FAMILY) for later in ahead):
+            if one.field.name == "nfproto" and any(sign in f" {later}" for sign in _IMPLY_FAMILY for later in ahead):
                 continue
             if one.field.name == "l4proto" and any(sign in later for sign in _IMPLY_PROTOCOL for later in ahead):
                 protocol = one.field.show(one.data).replace("ipv6-icmp", "icmpv6")
                 continue
-        out.append(
-            words.replace("th sport", f"{protocol or 'th'} sport").replace("th dport", f"{protocol or 'th'} dport")
-        )
+        if protocol:
+            for name in ("th sport", "th dport", "icmp type", "icmp code"):
+                words = words.replace(name, f"{protocol} {name.split()[1]}")
+        out.append(words)
     return " ".join(part for part in [*out, verdict] if part)

@@ -178,7 +178,7 @@ def _between(low: bytes, high: bytes) -> Network:
 
 
 def _shown(kinds: tuple[str, ...], low: bytes, high: bytes) -> str:
-    """A concatenation as nft(8) writes it, each field from its lower to its upper end. Raises ValueError."""
+    """A concatenation as nft(8) writes it, each field from its lower to its upper end."""
     pairs = zip(kinds, _cut(kinds, low), _cut(kinds, high))
     return " . ".join([_WORDS[kind](one) if one == two else _range(kind, one, two) for kind, one, two in pairs])
 
@@ -188,13 +188,16 @@ _WORDS: dict[str, t.Callable[[bytes], str]] = {
     "ipv4_addr": socket.inet_ntoa,
     "ipv6_addr": lambda field: str(ipaddress.IPv6Address(field)),
     "inet_service": lambda field: str(_port(field)),
-    "ifname": lambda field: f'"{_name(field)}"',
+    "ifname": lambda field: '"{}"'.format(field.rstrip(b"\0").decode(errors="replace")),
 }
 
 
 @functools.lru_cache(maxsize=1024)  # the same few sources and networks again and again
 def _range(kind: str, low: bytes, high: bytes) -> str:
-    return str(_unpacked(kind, low, high))
+    try:
+        return str(_unpacked(kind, low, high))
+    except ValueError:  # somebody else's, and no network
+        return f"{_WORDS[kind](low)}-{_WORDS[kind](high)}"
 
 
 # ---- messages
@@ -340,7 +343,7 @@ def elements(body: bytes) -> t.Iterator[Element | None]:
 
 
 def _pad(data: bytes) -> bytes:
-    return data + b"\0" * (-len(data) & 3)
+    return data + b"\0" * (-len(data) & 3) if len(data) & 3 else data
 
 
 def _value(data: bytes | None) -> bytes | None:

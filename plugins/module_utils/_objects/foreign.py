@@ -12,40 +12,36 @@ evaluation of the ruleset").
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import re
 import typing as t
 from dataclasses import dataclass, replace
 
 from .._engine.model import Item, Key, State, Step
-from .._errors import Conflict, ForeignFirewall
-from .._firewalls import legacy, nft_tables, openings, owners
-from .._firewalls.model import Table
+from .._errors import Conflict, ForeignFirewall, PatchbayError
+from .._firewalls import advice, legacy, nft_tables, openings, owners
+from .._firewalls.model import Packet, Table
 from .._firewalls.opening import Opening, Standing
 from .._firewalls.walk import Finding, walk
-from .._kernel import procsys, rtnl
+from .._kernel import procsys, programs, rtnl
 from .._kernel.kernel import Kernel
 from .._kernel.nft_changes import FAMILY, TABLE
 from . import surroundings
-from .foreign_paths import Around, Path, paths
+from .foreign_paths import TO_ELSEWHERE, Around, Firewalls, Path, asked_ports, asking, own_addresses, paths
 from .nat_specs import ForwardSpec, Spec
 from .way import BRIDGE_FILTER
-from .words import place
+from .words import place, prefix
 
 REPORT, ALLOW, FAIL = "report", "allow", "fail"
 _OURS = frozenset([(FAMILY, TABLE)])
 _OUR_PRIORITY = -100  # dstnat; the order of chains of the same priority is not defined
 
 
-@dataclass(frozen=True)
-class Firewalls:
-    """Everybody else's tables in the namespace, and what has to be known to follow a packet through them."""
-
-    netns: str | None
-    tables: tuple[Table, ...]
-    around: Around
-
-    @property
-    def key(self) -> Key:
-        return ("firewalls", self.netns)
+_TRANSLATION = {"prerouting": -100, "postrouting": 100}
+"""Chains of a higher priority see translated packets (NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC, linux/netfilter_ipv4.h)."""
+_OF_THE_MACHINE = ("ufw", "firewalld")
+"""Whose tools mean the machine's own namespace wherever they are run."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +61,22 @@ class Opened:
 
 @dataclass(frozen=True)
 class Blocked:
-    """A packet that is needed, and who drops it."""
+    """Packets that are needed, and who drops them."""
 
+    netns: str | None
     path: Path
+    """The first of them."""
     finding: Finding
     owner: str
+    openings: tuple[Opening, ...]
+    """What would let all of them pass."""
+    at_home: bool
 
     @property
-    def opening(self) -> Opening:
-        return replace(self.path.opening, owner=self.owner, backend=self.finding.table.backend)
+    def openable(self) -> bool:
+        """Whether the owner has a place for our rules, and a tool that means this namespace."""
+        reachable = self.at_home or self.owner not in _OF_THE_MACHINE
+        return reachable and self.path.hook == "forward" and openings.can_open(self.finding, self.owner)
 
     @property
     def code(self) -> str:
@@ -83,12 +86,23 @@ class Blocked:
         return "OWNER" if self.finding.table.owned else "FOREIGN_DROP"
 
     def __str__(self) -> str:
-        text = openings.explain(self.finding, self.owner, self.opening)
+        first = self.openings[0]
+        if self.openable:
+            text, language = openings.explain(self.finding, self.owner, first), openings.commands
+        else:
+            said = advice.what_stops(self.finding, self.owner, first)
+            text, language = (
+                f"{said} {advice.way_out(self.finding, self.owner, first)}",
+                functools.partial(advice.by_hand, self.finding),
+            )
+        commands = [prefix(self.netns) + command for opening in self.openings for command in language(opening)]
+        text = text.replace(" && ".join(language(first)), " && ".join(commands))
         if self.path.bridged:
             setting = BRIDGE_FILTER[self.path.packet.family]
             text += (
                 f" These are packets between neighbours on bridge {self.path.packet.in_interface}, which meet this firewall only "
-                f"because of {setting}=1 or the bridge's own nf_call_iptables; `sysctl -w {setting}=0` ends that for all bridges."
+                f"because of {setting}=1 or the bridge's own nf_call_iptables; "
+                f"`{prefix(self.netns)}sysctl -w {setting}=0` ends that for all bridges."
             )
         return text
 
@@ -114,7 +128,8 @@ def observe(kernel: Kernel, netns: str | None, versions: t.Iterable[int]) -> lis
     tables = (*nft_tables.read(kernel, netns, skip=_OURS), *legacy.read(kernel, netns))
     items: list[Item] = [Opened(netns, found) for found in openings.find(kernel, netns, tables)]
     if tables:
-        items.append(Firewalls(netns, tables, _around(kernel, netns, sorted(set(versions)))))
+        around = _around(kernel, netns, sorted(set(versions)))
+        items.append(Firewalls(netns, tables, around, programs.in_boot_namespace(kernel, netns)))
     return items
 
 
@@ -149,53 +164,91 @@ def blocked(state: State, netns: str | None, spec: Spec, tag: str) -> list[Block
     if firewalls is None:
         return []
     out: dict[tuple[t.Any, ...], Blocked] = {}
-    opened = state.of(Opened)
+    opened = {each.opening for each in state.of(Opened)}  # check mode: it would be open by now
     for path in paths(spec, tag, firewalls.around):
-        finding = walk(firewalls.tables, path.hook, path.packet).dropped_by
-        if finding is None:
-            continue
-        owner = owners.owner(firewalls.tables, finding.table, finding.chain, finding.rule)
-        found = Blocked(path, finding, owner)
-        if any(each.opening == found.opening for each in opened):  # check mode: it would be open by now
-            continue
-        rule = finding.rule and (finding.rule.handle, finding.rule.text)
-        out.setdefault((finding.table.backend, str(finding.table), finding.chain.name, rule, path.bridged), found)
+        for finding, opening in _stops(firewalls, path):
+            owner = owners.owner(firewalls.tables, finding.table, finding.chain, finding.rule)
+            wanted = replace(opening, owner=owner, backend=finding.table.backend)
+            if wanted in opened:
+                continue
+            rule = finding.rule and (finding.rule.handle, finding.rule.text)
+            cause = (finding.table.backend, str(finding.table), finding.chain.name, rule, path.bridged)
+            known = out.setdefault(cause, Blocked(netns, path, finding, owner, (), firewalls.at_home))
+            if wanted not in known.openings:
+                out[cause] = replace(known, openings=(*known.openings, wanted))
     return list(out.values())
+
+
+def _stops(firewalls: Firewalls, path: Path) -> t.Iterator[tuple[Finding, Opening]]:
+    """Every chain that would surely drop the packet if those before did not, and what it would have to let through."""
+    left: list[Table] = getattr(firewalls, path.hook)
+    while left:
+        finding = walk(left, path.hook, path.packet, translated=path.behind).dropped_by
+        if finding is None:
+            return
+        base = finding.table.chains[0]
+        is_behind = base.type != "nat" and base.priority > _TRANSLATION.get(path.hook, base.priority)
+        yield finding, (path.opening_behind if is_behind else None) or path.opening
+        left = [table for table in left if table is not finding.table]
 
 
 def refuse_rivals(state: State, netns: str | None, spec: Spec, now: Spec | None) -> None:
     """Raises Conflict when somebody else's rule translates the packets of a new forward before ours is asked."""
     firewalls: Firewalls | None = state.get(("firewalls", netns))
-    if firewalls is None or not isinstance(spec, ForwardSpec) or spec == now:
+    if firewalls is None or not isinstance(spec, ForwardSpec) or spec == now or not firewalls.translates:
         return
-    for path in paths(spec, "", firewalls.around):
-        for rival in walk(firewalls.tables, path.hook, path.packet).translations if path.hook == "prerouting" else ():
-            if rival.kind not in ("dnat", "redirect") or rival.chain.priority > _OUR_PRIORITY or not rival.certain:
-                continue
-            owner = owners.owner(firewalls.tables, rival.table, rival.chain, rival.rule)
-            raise Conflict(
-                f"{spec.service} is forwarded already{place(netns)} by {owners.TITLES[owner]}: {rival}, which is asked before ours. "
-                "Remove it with the tool that made it, choose another port, or set force: true to add a forward that waits for its end.",
-                owner=owner,
-                rule=rival.rule.text if rival.rule else "",
-            )
+    rival = next((found for found in _rivals(firewalls, spec) if found.certain), None)
+    if rival is None:
+        return
+    owner = owners.owner(firewalls.tables, rival.table, rival.chain, rival.rule)
+    raise Conflict(
+        f"{spec.service} is forwarded already{place(netns)} by {owners.TITLES[owner]}: {rival}, which is asked before ours. "
+        "Remove it with the tool that made it, choose another port, or set force: true to add a forward that waits for its end.",
+        owner=owner,
+        rule=rival.rule.text if rival.rule else "",
+    )
+
+
+def _rivals(firewalls: Firewalls, spec: ForwardSpec) -> t.Iterator[Finding]:
+    """The rules that would have the packets to some address and port of the forward."""
+    packet = asking(spec, firewalls.around)
+    perhaps = _translations(firewalls, packet)
+    if not perhaps:
+        return
+    hints = [int(number) for found in perhaps if found.rule for number in re.findall(r"[0-9]+", found.rule.text)]
+    for source in spec.target.sources or (None,):
+        for address in own_addresses(spec, firewalls.around):
+            for port in asked_ports(spec, hints):
+                asked = replace(packet, source=source, destination=address, destination_port=port)
+                yield from _translations(firewalls, asked)
+
+
+def _translations(firewalls: Firewalls, packet: Packet) -> list[Finding]:
+    found = walk(firewalls.prerouting, "prerouting", packet).translations
+    return [each for each in found if each.kind in TO_ELSEWHERE and each.table.chains[0].priority <= _OUR_PRIORITY]
 
 
 # ---- planning
 
 
 class OpenFirewall(Step):
-    """Makes an opening with the owner's own tool."""
+    """Makes an opening with the owner's own tool, or completes it."""
 
     def apply(self, kernel: Kernel) -> None:
         opened: Opened = self.after[0]
-        openings.apply(kernel, opened.netns, t.cast(Opening, opened.opening))
+        try:
+            openings.apply(kernel, opened.netns, t.cast(Opening, opened.opening))
+        except BaseException:
+            with contextlib.suppress(PatchbayError):  # the first error says more; half an opening is of no use
+                openings.remove(kernel, opened.netns, opened.standing)
+            raise
 
     def undo(self) -> list[Step]:
         return [CloseFirewall(before=self.after, after=())]
 
     def commands(self) -> list[str]:
-        return openings.commands(self.after[0].opening)
+        opened: Opened = self.after[0]
+        return [prefix(opened.netns) + line for line in openings.commands(t.cast(Opening, opened.opening))]
 
 
 class CloseFirewall(Step):
@@ -212,48 +265,90 @@ class CloseFirewall(Step):
     def commands(self) -> list[str]:
         opened: Opened = self.before[0]
         if opened.opening is not None:
-            return openings.undo(opened.opening)
+            return [prefix(opened.netns) + line for line in openings.undo(opened.opening)]
         found = opened.standing
         return [f"# remove what {owners.TITLES[found.owner]} has for '{found.tag}': {found.content}"]
+
+    def project(self, state: State) -> State:
+        """What was let through by it meets the firewall again."""
+        opened: Opened = self.before[0]
+        firewalls: Firewalls | None = state.get(("firewalls", opened.netns))
+        left = super().project(state)
+        if firewalls is None:
+            return left
+        its = replace(opened.standing, whole=True)
+        return left.changed((), (firewalls.without(lambda one: replace(one, whole=True) == its),))
 
 
 def plan(state: State, netns: str | None, tag: str, now: Spec | None, wanted: Spec | None, manner: str) -> list[Step]:
     """The openings to make and to take back for one spec. Raises ForeignFirewall when it is to ``fail`` and is blocked."""
-    stopped = blocked(state, netns, wanted, tag) if wanted else []
-    if stopped and manner == FAIL:
-        raise ForeignFirewall(str(stopped[0]), blocked=[each.shown() for each in stopped])
-    mine = [each for each in state.of(Opened) if _is_mine(each.standing.tag, tag)]
-    if manner != ALLOW and not mine:
-        return []
-    candidates = _candidates(state, netns, tag, wanted if manner == ALLOW else None, mine)
-    kept = [each for each in mine if any(openings.stands(one, [each.standing]) for one in candidates)]
+    mine = {each.key: each for each in state.of(Opened) if _is_mine(each.standing.tag, tag)}
+    if manner == FAIL and wanted:
+        stopped = blocked(_closed(state, netns, mine.values()), netns, wanted, tag)
+        if stopped:
+            raise ForeignFirewall(str(stopped[0]), blocked=[each.shown() for each in stopped])
+    asked = _asked(state, netns, tag, wanted) if manner == ALLOW and wanted else {}
+    known = _candidates(state, netns, tag, now) if mine and now else {}
     steps: list[Step] = []
-    if manner == ALLOW:
-        fresh = {each.opening.tag: each for each in stopped if openings.can_open(each.finding, each.owner)}
-        for each in fresh.values():
-            steps.append(OpenFirewall((), (Opened(netns, openings.standing(each.opening), each.opening),)))
-    known = _candidates(state, netns, tag, now, mine)
-    for opened in mine:
-        if opened not in kept:
-            asked = next((one for one in known if openings.stands(one, [opened.standing])), None)
-            steps.append(CloseFirewall((replace(opened, opening=asked),), ()))
+    for key, opened in asked.items():
+        there = mine.get(key)
+        if there is None or not there.standing.whole:
+            steps.append(OpenFirewall((there,) if there else (), (opened,)))
+    for key, opened in mine.items():
+        if key not in asked:
+            steps.append(CloseFirewall((known.get(key, opened),), ()))
     return steps
 
 
 def _is_mine(found: str, tag: str) -> bool:
-    return found == tag or found.startswith((f"{tag} from ", f"{tag} hairpin", f"{tag} bridged"))
+    return found == tag or found.startswith(f"{tag} from ") or found == f"{tag} bridged"
 
 
-def _candidates(
-    state: State, netns: str | None, tag: str, spec: Spec | None, mine: t.Sequence[Opened]
-) -> list[Opening]:
-    """The openings that the spec could have, at the owners where it has any."""
+def _closed(state: State, netns: str | None, ours: t.Iterable[Opened]) -> State:
+    """The state as it would be without these openings of ours, as far as they are in Docker's chain."""
     firewalls: Firewalls | None = state.get(("firewalls", netns))
-    if firewalls is None or spec is None:
-        return []
-    places = sorted({(each.standing.owner, each.standing.backend) for each in mine})
-    asked = dict.fromkeys(path.opening for path in paths(spec, tag, firewalls.around))
-    return [replace(one, owner=owner, backend=backend) for one in asked for owner, backend in places]
+    gone = {replace(each.standing, whole=False) for each in ours}
+    if firewalls is None or not gone:
+        return state
+    return state.changed((), (firewalls.without(lambda one: replace(one, whole=False) in gone),))
+
+
+def _asked(state: State, netns: str | None, tag: str, wanted: Spec) -> dict[Key, Opened]:
+    """The openings that there are to be: those that are needed were there none of ours, and those that stand."""
+    ours = state.of(Opened)
+    needed = [
+        opening
+        for each in blocked(_closed(state, netns, ours), netns, wanted, tag)
+        if each.openable
+        for opening in each.openings
+    ]
+    fresh = {opened.key: opened for opened in (_opened(netns, opening) for opening in needed)}
+    # Whoever can't be asked what would be dropped without us keeps what is there, and shares what another of us has.
+    there = {_effect(each.standing) for each in ours if _is_mine(each.standing.tag, tag)}
+    there |= {_effect(each.standing) for each in ours if each.standing.owner in _OF_THE_MACHINE}
+    for key, opened in _candidates(state, netns, tag, wanted).items():
+        if _effect(opened.standing) in there:
+            fresh.setdefault(key, opened)
+    return fresh
+
+
+def _effect(standing: Standing) -> tuple[str, str, int, str]:
+    return (standing.owner, standing.backend, standing.family, standing.content)
+
+
+def _opened(netns: str | None, opening: Opening) -> Opened:
+    return Opened(netns, openings.standing(opening), opening)
+
+
+def _candidates(state: State, netns: str | None, tag: str, spec: Spec) -> dict[Key, Opened]:
+    """The openings that the spec could have, at the owners where any of us has one."""
+    firewalls: Firewalls | None = state.get(("firewalls", netns))
+    if firewalls is None:
+        return {}
+    places = sorted({(each.standing.owner, each.standing.backend) for each in state.of(Opened)})
+    asked = dict.fromkeys(path.opening for path in paths(spec, tag, firewalls.around) if path.hook == "forward")
+    found = [_opened(netns, replace(one, owner=owner, backend=backend)) for one in asked for owner, backend in places]
+    return {opened.key: opened for opened in found}
 
 
 def warnings(state: State, netns: str | None, spec: Spec, tag: str) -> list[str]:

@@ -156,8 +156,11 @@ def _key(shape: Shape, service: Service, source: Network | None, outside: Ports)
 
 
 def _comment(spec: ForwardSpec) -> str:
-    hairpin = f" hairpin {spec.target.hairpin}" if spec.target.hairpin else ""
+    hairpin = f" hairpin {_words(spec.target.hairpin)}" if spec.target.hairpin else ""
     return f"patchbay forward {spec.service.protocol} {spec.service.ports}{hairpin}"
+
+
+_words = functools.lru_cache(maxsize=1024)(str)  # many targets share a network
 
 
 # ---- and back
@@ -209,23 +212,23 @@ def _read(shape: Shape, element: Element) -> _Read | None:
     try:
         if shape.kind or element.key != element.end:
             fields = dict(zip(fields_of, unpack(kinds, element.key, element.end)))
-            at: Ports = fields["dport"]
+            low, high = fields["dport"].low, fields["dport"].high
             own = fields["daddr"].network_address if shape.address else None
         else:
             fields = dict(zip(fields_of, unpack_one(kinds, element.key)))
-            at = Ports(fields["dport"], fields["dport"])
+            low = high = fields["dport"]
             own = fields.get("daddr")
         address, *inside = unpack_one(data_kinds, element.data)
     except ValueError:
         return None
-    if not whole.low <= at.low <= at.high <= whole.high:
+    if not whole.low <= low <= high <= whole.high:
         return None
     first = None
     if inside:
-        first = inside[0] - (at.low - whole.low)
+        first = inside[0] - (low - whole.low)
         if not 1 <= first <= 65536 - len(whole):
             return None
-    elif at != whole or len(whole) == 1:
+    elif (low, high) != (whole.low, whole.high) or len(whole) == 1:
         return None
     return whole, fields.get("iifname"), own, fields.get("saddr"), (address, first), match[4]
 

@@ -9,14 +9,16 @@ Ports, addresses and networks come from small pools in which they touch, overlap
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import typing as t
 from dataclasses import replace
 
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State
-from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conflict
+from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import project
+from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conflict, PatchbayError
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_changes import Content
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_rules import Drop, Opaque, Ports, Rule
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_rules import Chain, Drop, Opaque, Ports, Rule
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_sets import Declaration, Element, pack
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import nat_layout
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.forward import Forward
@@ -164,13 +166,9 @@ def numbered(content: Content) -> Content:
     return replace(content, rules=rules)
 
 
-@st.composite
-def contents(draw: t.Any, *, strange: bool = True) -> Content:
-    """A table of ours that others have been at; with ``strange`` also in ways that can't be put back."""
-    found = nat_layout.layout(draw(spec_sets)) or Content()
+def _disturbed(draw: t.Any, found: Content) -> tuple[dict[str, Chain], dict[str, list[Rule]]]:
+    """Chains and rules that somebody has been at."""
     chains, rules = dict(found.chains), {name: list(those) for name, those in found.rules.items()}
-    sets, elements = dict(found.sets), dict(found.elements)
-    odd: frozenset[str] = frozenset()
     for name, chain in found.chains.items():
         doing = draw(st.sampled_from(["", "", "", "policy", "priority", "reverse", "double", "rename"]))
         if doing == "policy":
@@ -187,6 +185,16 @@ def contents(draw: t.Any, *, strange: bool = True) -> Content:
     for rule in draw(st.lists(st.sampled_from(STRANGERS), max_size=3)):
         if rule.chain in rules:
             rules[rule.chain].insert(draw(st.integers(0, len(rules[rule.chain]))), rule)
+    return chains, rules
+
+
+@st.composite
+def contents(draw: t.Any, *, strange: bool = True) -> Content:
+    """A table of ours that others have been at; with ``strange`` also in ways that can't be put back."""
+    found = nat_layout.layout(draw(spec_sets)) or Content()
+    chains, rules = _disturbed(draw, found)
+    sets, elements = dict(found.sets), dict(found.elements)
+    odd: frozenset[str] = frozenset()
     for name in draw(st.sets(st.sampled_from(sorted(STRANGE_SETS)), max_size=2)):
         sets[name], elements[name] = STRANGE_SETS[name]
         rules = {chain: [each for each in those if name not in str(each)] for chain, those in rules.items()}
@@ -296,3 +304,28 @@ def forward_wishes(draw: t.Any, states: st.SearchStrategy[str] = states) -> Nat:
 
 
 wishes = st.one_of(masquerade_wishes, forward_wishes())
+
+
+# ---- cases for test_plans
+
+
+@st.composite
+def masquerade_cases(draw: t.Any, *, state: str = "present") -> tuple[t.Any, State]:
+    """A wish for a masquerade, and what is there, perhaps with another one."""
+    source = draw(st.sampled_from(["192.168.15.0/24", "fd00:15::/64", "0.0.0.0/0"]))
+    wish = masquerade(source=source, to_ports=draw(st.none() | st.just("1024-65535")), state=state)
+    return wish, _translated(draw, masquerade_wishes)
+
+
+@st.composite
+def forward_cases(draw: t.Any, *, state: str = "present") -> tuple[t.Any, State]:
+    """A wish for a forward, and what is there, perhaps with others."""
+    return draw(forward_wishes(st.just(state))), _translated(draw, wishes)
+
+
+def _translated(draw: t.Any, others: st.SearchStrategy[t.Any]) -> State:
+    state = draw(worlds)
+    for other in draw(st.lists(others, max_size=3)):
+        with contextlib.suppress(PatchbayError):
+            state = project(state, other.plan(state))
+    return state

@@ -10,14 +10,11 @@ bridge port has a bridge. Names come from small pools, so that what is wanted is
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import typing as t
 from dataclasses import replace
 
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State
-from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import project
-from ansible_collections.patchbay.netns.plugins.module_utils._errors import PatchbayError
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import resolver
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.namespaces import Process
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address
@@ -367,37 +364,11 @@ def _kernels(version: int) -> int:
     return 256 if version == 6 else 0
 
 
-# ---- worlds: address translation
-
-
-@st.composite
-def masquerade_cases(draw: t.Any, *, state: str = "present") -> tuple[t.Any, State]:
-    """A wish for a masquerade, and what is there, perhaps with another one."""
-    source = draw(st.sampled_from(["192.168.15.0/24", "fd00:15::/64", "0.0.0.0/0"]))
-    random, to_ports = draw(st.booleans()), draw(maybe(st.just("1024-65535")))
-    wish = nat_strategies.masquerade(source=source, random=random, to_ports=to_ports, state=state)
-    return wish, _translated(draw, nat_strategies.masquerade_wishes)
-
-
-@st.composite
-def forward_cases(draw: t.Any, *, state: str = "present") -> tuple[t.Any, State]:
-    """A wish for a forward, and what is there, perhaps with others."""
-    return draw(nat_strategies.forward_wishes(st.just(state))), _translated(draw, nat_strategies.wishes)
-
-
-def _translated(draw: t.Any, others: st.SearchStrategy[t.Any]) -> State:
-    state = draw(nat_strategies.worlds)
-    for other in draw(st.lists(others, max_size=3)):
-        with contextlib.suppress(PatchbayError):
-            state = project(state, other.plan(state))
-    return state
-
-
 cases = {
     "netns": netns_cases,
     "veth": veth_cases,
     "bridge": bridge_cases,
     "ip_route": route_cases,
-    "masquerade": masquerade_cases,
-    "forward": forward_cases,
+    "masquerade": nat_strategies.masquerade_cases,
+    "forward": nat_strategies.forward_cases,
 }

@@ -16,13 +16,14 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State
+from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import project
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.namespaces import Process
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.bridge import Port, Pristine
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.forward import Forward
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.ip_route import Device
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import BridgeOptions, Link, Peer
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.listeners import Listening
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.machine import Machine
-from ansible_collections.patchbay.netns.plugins.module_utils._objects.nat import NatTable
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import Namespace, Occupants, Resolver
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import NextHop, Route
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import Sysctl
@@ -732,8 +733,67 @@ SPOKEN = [
     ),
     Case(
         "dnat_forward",
+        {"to_address": ["192.168.15.2", "192.168.15.3"]},
+        "to_address: 192.168.15.2 and 192.168.15.3 are both IPv4; give one address of each IP version at most, and "
+        "make another forward for the other.",
+    ),
+    Case(
+        "dnat_forward",
+        {"to_address": ["fd00:15::2", "192.168.15.2", "fd00:15::3"]},
+        "to_address: fd00:15::2 and fd00:15::3 are both IPv6; give one address of each IP version at most, and "
+        "make another forward for the other.",
+    ),
+    Case(
+        "dnat_forward",
+        {"address": ["203.0.113.1", "203.0.113.2"]},
+        "address: 203.0.113.1 and 203.0.113.2 are both IPv4; give one address of each IP version at most, and make "
+        "another forward for the other.",
+    ),
+    Case(
+        "dnat_forward",
         {"address": "203.0.113.1", "to_address": "fd00:15::2"},
-        "address 203.0.113.1 is IPv4 but to_address fd00:15::2 is IPv6; make one forward for each IP version.",
+        "address 203.0.113.1 is IPv4 but to_address fd00:15::2 is IPv6; make one forward for each IP version, or "
+        "name both everywhere.",
+    ),
+    Case(
+        "dnat_forward",
+        {"address": "2001:db8::1"},
+        "address 2001:db8::1 is IPv6 but to_address 192.168.15.2 is IPv4; make one forward for each IP version, or "
+        "name both everywhere.",
+    ),
+    Case(
+        "dnat_forward",
+        {"address": ["203.0.113.1", "2001:db8::1"]},
+        "address 2001:db8::1 is IPv6 but to_address 192.168.15.2 is IPv4; make one forward for each IP version, or "
+        "name both everywhere.",
+    ),
+    Case(
+        "dnat_forward",
+        {"address": "203.0.113.1", "to_address": ["192.168.15.2", "fd00:15::2"]},
+        "address: nothing is said for IPv6, but to_address fd00:15::2 is IPv6; name both IP versions, or make one "
+        "forward for each.",
+    ),
+    Case(
+        "dnat_forward",
+        {"sources": ["2001:db8::/32"], "to_address": ["192.168.15.2", "fd00:15::2"]},
+        "sources: nothing is said for IPv4, but to_address 192.168.15.2 is IPv4; name both IP versions, or make one "
+        "forward for each.",
+    ),
+    Case(
+        "dnat_forward",
+        {"state": "absent", "to_address": LEFT_OUT, "address": "203.0.113.1", "sources": ["fd00::/8"]},
+        "sources fd00::/8 is IPv6 but address 203.0.113.1 is IPv4; make one forward for each IP version, or name "
+        "both everywhere.",
+    ),
+    Case(
+        "dnat_forward",
+        {"established": "forget"},
+        re.compile(r"value of established must be one of: keep, reset, got: forget"),
+    ),
+    Case(
+        "nat_masquerade",
+        {"established": "forget"},
+        re.compile(r"value of established must be one of: keep, reset, got: forget"),
     ),
     Case(
         "dnat_forward",
@@ -743,7 +803,7 @@ SPOKEN = [
     Case(
         "dnat_forward",
         {"address": "127.0.0.1"},
-        "address: 127.0.0.1 is only reached by the machine itself; leave the option out and set localhost: true.",
+        "address: 127.0.0.1 is only reached by the machine itself; leave the option out and set loopback: true.",
     ),
     Case(
         "dnat_forward",
@@ -776,12 +836,13 @@ SPOKEN = [
     Case(
         "dnat_forward",
         {"sources": ["fd00::/8"]},
-        "sources fd00::/8 is IPv6 but to_address 192.168.15.2 is IPv4; make one forward for each IP version.",
+        "sources fd00::/8 is IPv6 but to_address 192.168.15.2 is IPv4; make one forward for each IP version, or name "
+        "both everywhere.",
     ),
     Case(
         "dnat_forward",
-        {"localhost": True, "to_address": "fd00:15::2"},
-        "localhost: true is not possible for the IPv6 target fd00:15::2: the kernel never lets ::1 leave the "
+        {"loopback": True, "to_address": "fd00:15::2"},
+        "loopback: true is not possible for the IPv6 target fd00:15::2: the kernel never lets ::1 leave the "
         "machine, and has no setting for it. Forward to an IPv4 address, or connect to another address of the "
         "machine instead of localhost.",
     ),
@@ -810,8 +871,8 @@ LIVE = [Namespace("red"), Sysctl("red", "net.ipv4.ip_forward", "1")]
 
 def _forwarded() -> State:
     """Where port 80 leads to blue already."""
-    (step,) = Forward.from_params({**GOOD["dnat_forward"], "hairpin": False}).plan(State([FORWARDS]))
-    return step.project(State([FORWARDS]))
+    wish = Forward.wish({**GOOD["dnat_forward"], "hairpin": False})
+    return project(State([FORWARDS]), wish.plan(State([FORWARDS])))
 
 
 FORWARDED = _forwarded()
@@ -1028,24 +1089,14 @@ THERE = [
     ),
     Case(
         "nat_masquerade",
-        {},
-        "the chain postrouting of the nftables table inet patchbay is not a nat chain at hook postrouting with "
-        "priority 100, so somebody else made it. Remove that table with 'nft delete table inet patchbay', or at "
-        "least the chain, and run this again.",
-        _but([FORWARDS], NatTable(OUT, frozenset(["postrouting"]), strange=frozenset(["postrouting"]))),
+        {"source": "fd00:15::/64"},
+        "the kernel has no setting net.ipv6.conf.all.forwarding; check its name, and that its protocol or module is there.",
+        State([FORWARDS]),
     ),
     Case(
         "dnat_forward",
-        {},
-        "the chain prerouting of the nftables table inet patchbay is not a nat chain at hook prerouting with "
-        "priority -100, so somebody else made it. Remove that table with 'nft delete table inet patchbay', or at "
-        "least the chain, and run this again.",
-        _but([FORWARDS], NatTable(OUT, frozenset(["prerouting"]), strange=frozenset(["prerouting"]))),
-    ),
-    Case(
-        "dnat_forward",
-        {"localhost": True},
-        "localhost: true needs a route to to_address 192.168.15.2, and there is none. Create the bridge or the "
+        {"loopback": True},
+        "loopback: true needs a route to to_address 192.168.15.2, and there is none. Create the bridge or the "
         "route to it first.",
         State([FORWARDS]),
     ),
@@ -1062,6 +1113,13 @@ THERE = [
         "tcp 80 ipv4 at 203.0.113.1 is forwarded already: the forward of tcp 80 ipv4 to 192.168.15.2 takes in the "
         "same packets. Remove that one with state: absent, or choose another port, address or in_interface.",
         FORWARDED,
+    ),
+    Case(
+        "dnat_forward",
+        {},
+        "nginx (pid 812) listens on tcp 0.0.0.0:80, and would not be reached any more. Stop it, choose another port "
+        "or address, or set force: true to forward the port all the same.",
+        _but([FORWARDS], Listening(OUT, 4, "tcp", 80, ipaddress.ip_address("0.0.0.0"), None, ("nginx (pid 812)",))),
     ),
 ]
 """What is refused for what is there."""

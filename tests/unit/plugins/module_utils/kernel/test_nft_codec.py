@@ -93,6 +93,11 @@ def test_random_bytes_can_be_cut(data: bytes) -> None:
     assert sum(len(content) for _kind, content in nft_messages.pieces(data)) <= len(data)
 
 
+@given(data=some.attributes | st.binary(max_size=60))
+def test_by_kind_the_last_of_each_counts(data: bytes) -> None:
+    assert nft_messages.unpack(data) == dict(nft_messages.pieces(data))
+
+
 def test_an_attribute_that_is_cut_off_ends_the_list() -> None:
     data = nft_messages.number(1, 1) + nft_messages.number(2, 2)
     assert list(nft_messages.pieces(data[:-1])) == [(1, b"\0\0\0\1")]

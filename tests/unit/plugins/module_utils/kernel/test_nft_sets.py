@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import typing as t
 
@@ -50,20 +51,17 @@ def filled(draw: t.Any) -> tuple[Declaration, list[Element]]:
     what = draw(declarations())
     out = []
     for _each in range(draw(st.integers(0, 4))):
-        low = [draw(VALUES[kind]) for kind in what.key]
+        ends = [_ends(kind, draw) if what.interval else [draw(VALUES[kind])] * 2 for kind in what.key]
         data = pack(*(draw(VALUES[kind]) for kind in what.data))
-        high = [_upper(kind, value, draw) if what.interval else value for kind, value in zip(what.key, low)]
         comment = draw(st.text(alphabet="abc é", max_size=50))
-        out.append(Element(pack(*low), pack(*high), data, comment))
+        out.append(Element(*(pack(*(end[which] for end in ends)) for which in (0, 1)), data, comment))
     return what, out
 
 
-def _upper(kind: str, value: t.Any, draw: t.Any) -> t.Any:
-    if kind == "inet_service":
-        return draw(st.integers(value, 65535))
-    if kind == "ifname":
-        return value
-    return type(value)(draw(st.integers(int(value), 2**value.max_prefixlen - 1)))
+def _ends(kind: str, draw: t.Any) -> list[t.Any]:
+    """The lower and the upper end of a range; names have none."""
+    value = draw(VALUES[kind])
+    return [value, value] if kind == "ifname" else sorted([value, draw(VALUES[kind])])
 
 
 def listed(message: msg.Raw) -> bytes:
@@ -106,16 +104,14 @@ def test_a_network_is_known_from_its_ends(network: t.Any) -> None:
     ],
 )
 def test_what_is_none_of_these_is_refused(kinds: tuple[str, ...], low: bytes, high: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - UnicodeDecodeError is one, too
+    with pytest.raises(ValueError):
         unpack(kinds, low, high)
 
 
 @given(kinds=st.lists(st.sampled_from(TYPES), max_size=3), low=st.binary(max_size=40), high=st.binary(max_size=40))
 def test_random_bytes_are_a_key_or_refused(kinds: list[str], low: bytes, high: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert len(unpack(tuple(kinds), low, high)) == len(kinds)
-    except ValueError:
-        pass
 
 
 # ---- declarations

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
 import pytest
@@ -121,11 +120,8 @@ def test_row_10_both_ip_versions_are_one_forward() -> None:
     found = forward(
         to_address=BOTH[::-1], address=["2001:db8::1", "203.0.113.1"], sources=["2001:db8::/32", "10.0.0.0/8"]
     )
-    pairs = list(zip(found.services, found.targets))
-    assert [(str(service.address), str(target.address)) for service, target in pairs] == [
-        ("203.0.113.1", LAN),
-        ("2001:db8::1", "fd00:15::2"),
-    ]
+    assert [str(service.address) for service in found.services] == ["203.0.113.1", "2001:db8::1"]
+    assert [str(target.address) for target in found.targets] == BOTH
     assert [list(map(str, target.sources)) for target in found.targets] == [["10.0.0.0/8"], ["2001:db8::/32"]]
 
 
@@ -190,7 +186,8 @@ def test_there_is_a_target_for_each_service_of_what_is_present(wish: t.Any) -> N
     (part,) = wish.parts
     assert len(part.targets) in (0, len(part.services))
     assert all(isinstance(spec, ForwardSpec) for spec in part.bare)
-    assert all(service.family == target.address.version for service, target in zip(part.services, part.targets))
+    families = [service.family for service in part.services]
+    assert [target.address.version for target in part.targets] in ([], families)
 
 
 # ---- masquerades

@@ -59,8 +59,8 @@ def ends(what: Declaration, element: Element) -> list[tuple[bytes, bytes]]:
 
 def overlap(what: Declaration, one: Element, two: Element) -> bool:
     """Whether some packet has a key that is in both."""
-    pairs = zip(ends(what, one), ends(what, two))
-    return all(low <= upper and lower <= high for (low, high), (lower, upper) in pairs)
+    mine, theirs = ends(what, one), ends(what, two)
+    return all(mine[at][0] <= theirs[at][1] and theirs[at][0] <= mine[at][1] for at in range(len(mine)))
 
 
 # ---- the maps

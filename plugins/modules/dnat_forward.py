@@ -255,7 +255,7 @@ rule:
     blocked_by: []
     rules:
       - "forwards-tcp-ip: 80 comment \"patchbay forward tcp 80 hairpin 192.168.15.0/24\" : 192.168.15.2 . 80"
-      - "hairpin-tcp-ip: 192.168.15.0/24 . 192.168.15.2 . 80"
+      - "masqueraded-tcp-ip: 192.168.15.0/24 . 192.168.15.2 . 80"
 """
 
 from ansible_collections.patchbay.netns.plugins.module_utils._door import run_module

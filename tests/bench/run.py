@@ -6,11 +6,14 @@
 
 One lab is a bridge and N namespaces, each with a cable to it, an address, and a default route. Ours is built by the
 engine in this process, one object after another, as the modules do; the script runs one ``ip`` per command. Both are
-timed in turns, and the median of each counts. Start-up (Python, pyroute2, Ansible) is not in these numbers; what Ansible
-adds is in a second table. Times say little about other machines; ratios say more. Nothing is asserted.
+timed in turns, and the median of each counts. Start-up (Python, pyroute2, Ansible) is not in these numbers. Times say
+little about other machines; ratios say more. Nothing is asserted.
 
 Ours returns from a removal when names and addresses are free; `ip netns del` returns at once and leaves that to the
 kernel's background, where these numbers do not see it.
+
+More tables follow: what address translation costs to set (nat.py) and to pass through (connections.py), and what Ansible
+adds (plays.py). One of them alone: ``make bench ARGS='--only nat'``.
 
 Run it where nobody minds: tests/tools/isolated.sh gives it namespaces of its own.
 """
@@ -29,6 +32,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import connections
+import nat
 import plays
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import execute
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.codec import codec
@@ -38,6 +43,8 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns impo
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.veth import Veth
 
 GATEWAY = "10.64.255.254"
+TABLES = ("labs", "nat", "connections", "plays")
+LEAST = 5  # rounds of what takes milliseconds
 QUIET_SECONDS = 30.0  # the longest wait for the kernel to free the last lab
 
 
@@ -195,14 +202,21 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed (default: 3)")
     parser.add_argument("--no-plays", dest="plays", action="store_false", help="leave Ansible out")
+    parser.add_argument("--only", action="append", choices=TABLES, help="this table alone (may be given several times)")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("Making namespaces needs root: run 'make bench'.")
     if _links():
         sys.exit("There are interfaces called bench... already. Run this in namespaces of its own: 'make bench'.")
     codec()  # the import is not what is measured
-    report(options.sizes, options.rounds)
-    if options.plays:
+    wanted = options.only or [name for name in TABLES if name != "plays" or options.plays]
+    if "labs" in wanted:
+        report(options.sizes, options.rounds)
+    if "nat" in wanted:
+        nat.report(max(options.rounds, LEAST))
+    if "connections" in wanted:
+        connections.report(max(options.rounds, LEAST))
+    if "plays" in wanted:
         plays.report(options.rounds)
 
 

@@ -66,7 +66,7 @@ table inet theirs {
     quota most { over 10 mbytes }
     limit few { rate 10/second }
     set known { type ether_addr; flags timeout; }
-    set hairpin-tcp-ip {
+    set masqueraded-tcp-ip {
         type ipv4_addr . ipv4_addr . inet_service; flags interval
         elements = { 192.168.15.0/24 . 192.168.15.2 . 80 }
     }
@@ -331,7 +331,7 @@ def test_what_is_put_right_in_our_own_table_is_put_right_there_only(crowd: Box) 
     for stranger in (
         "add rule inet patchbay postrouting jump theirs",
         'insert rule inet patchbay prerouting accept comment "patchbay: what comes in"',
-        "flush set inet patchbay hairpin-tcp-ip",
+        "flush set inet patchbay masqueraded-tcp-ip",
         "add map inet patchbay ways { type inet_service : verdict; }",
     ):
         crowd.nft(f"add chain inet patchbay theirs\n{stranger}")

@@ -11,6 +11,7 @@ from typing import Any
 import faults
 import firewalls
 import pytest
+import world
 from box import EXT, HOST4, HOST6, Box
 from doors import Failed
 from packets import SHORT
@@ -343,9 +344,7 @@ def router(box: Box) -> None:
     box.ip(f"-n {EXT} addr add 172.31.0.2/24 dev far")
     box.ip("-n router route add default via 172.31.0.2")
     box.ip("-n inner route add default via 10.0.0.1")
-    box.tool(
-        "iptables-nft-restore", netns="router", stdin=firewalls._DOCKER.format(**firewalls._OF_VERSION["iptables"])
-    )
+    world.inside("router", firewalls.docker_nft, box)
 
 
 def test_a_named_namespace_is_opened_itself_and_no_other(box: Box) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
+import advice
 import firewalls
 import foreign_rules
 import pytest
-from box import EXT, HOST4, HOST6, Box
+from box import EXT, Box
 from doors import Failed
 from packets import SHORT
 from scenery import BLUE, LAB, OUTSIDE, OWN, versions
@@ -23,21 +24,11 @@ from scenery import BLUE, LAB, OUTSIDE, OWN, versions
 FORWARD = {"protocol": "tcp", "port": 80, "to_address": BLUE[4]}
 BACKENDS = {"nft": firewalls.docker_nft, "legacy": firewalls.docker_legacy}
 backends = pytest.mark.parametrize("backend", list(BACKENDS))
-_COMMANDS = re.compile(r"`((?:ip netns exec \w+ )?(?:ip6?tables-|nft )[^`]*)`")
 
 
-def told(box: Box, module: str = "dnat_forward", *, check: bool = False, **params: Any) -> list[str]:
+def told(box: Box, module: str = "dnat_forward", **params: Any) -> list[str]:
     """What is said of other people's firewalls."""
-    result = box.run(module, check=check, **(params or FORWARD))
-    said = [text for text in result.warnings if " what this needs " in text]
-    assert len(said) == len(result.object["blocked_by"])
-    return said
-
-
-def follow(box: Box, warning: str) -> None:
-    """Do what the warning says, in a shell."""
-    (commands,) = _COMMANDS.findall(warning)
-    box.tool("sh", "-ec", commands)
+    return advice.told(box, module, **(params or FORWARD))
 
 
 def passes(box: Box, version: int = 4, port: int = 80) -> bool:
@@ -49,7 +40,7 @@ def passes(box: Box, version: int = 4, port: int = 80) -> bool:
 def admin(box: Box, rules: str, *, policy: str = "accept", hook: str = "forward", priority: str = "filter") -> None:
     """A chain of an administrator's."""
     box.nft(
-        f"table inet mine {{ chain guard {{ type filter hook {hook} priority {priority}; policy {policy};\n{rules}\n}} }}"
+        f"table inet mine {{\nchain guard {{\ntype filter hook {hook} priority {priority}; policy {policy};\n{rules}\n}}\n}}\n"
     )
 
 
@@ -78,7 +69,7 @@ def test_the_policy_of_docker_is_named_once_and_what_is_printed_lets_the_forward
     )
     assert said.endswith("or set foreign_firewall: allow.")
     assert not passes(served, version)
-    follow(served, said)
+    advice.follow(served, said)
     assert passes(served, version)
     assert told(served, **params) == []
 
@@ -88,7 +79,7 @@ def test_what_is_printed_lets_all_sources_pass(served: Box, version: int) -> Non
     firewalls.docker_nft(served)
     sources = [["198.51.100.0/24", "203.0.113.0/24"], ["2001:db8:51::/64", "2001:db8:113::/64"]][version == 6]
     (said,) = told(served, **{**FORWARD, "to_address": BLUE[version], "sources": sources})
-    follow(served, said)
+    advice.follow(served, said)
     assert passes(served, version)
 
 
@@ -99,7 +90,7 @@ def test_what_is_printed_lets_a_masquerade_pass(lab: Box, backend: str, version:
     BACKENDS[backend](lab)
     (said,) = told(lab, "nat_masquerade", source=LAB[version])
     assert not lab.tcp("red", OUTSIDE[version], 80, timeout=SHORT)
-    follow(lab, said)
+    advice.follow(lab, said)
     assert lab.tcp("red", OUTSIDE[version], 80)
     assert told(lab, "nat_masquerade", source=LAB[version]) == []
 
@@ -117,7 +108,7 @@ def test_every_table_that_drops_is_named(served: Box) -> None:
     }
     for text in said:
         assert not passes(served)
-        follow(served, text)
+        advice.follow(served, text)
     assert passes(served)
 
 
@@ -153,7 +144,7 @@ POLICIES = {
     "reject": ("ct state established accept\nreject", "accept", "The rule `reject"),
     "answers": ('oifname "uplink" drop', "accept", 'The rule `oifname "uplink" drop`'),
     "established": ("ct state established drop", "accept", "The rule `ct state established drop`"),
-    "jump": ("jump more\n} chain more { drop", "accept", "The rule `drop` of chain more"),
+    "jump": ("jump more\n}\nchain more {\ndrop", "accept", "The rule `drop` of chain more"),
 }
 
 
@@ -168,7 +159,7 @@ def test_row_13_an_administrators_rule_is_named_and_what_is_printed_lets_the_for
     (said,) = told(served, **params)
     assert said.startswith(start)
     assert not passes(served, version)
-    follow(served, said)
+    advice.follow(served, said)
     assert passes(served, version)
     assert told(served, **params) == []
 
@@ -199,7 +190,7 @@ def test_row_14_the_advice_is_to_change_the_programs_configuration(served: Box) 
     firewalls.owned(served)
     (said,) = told(served)
     assert "belongs to a running program" in said
-    assert _COMMANDS.findall(said) == []
+    assert advice.commands(said) == []
 
 
 @pytest.mark.parametrize("firewall", ["docker-nft", "docker-legacy", "administrator", "owned"])
@@ -241,7 +232,7 @@ def test_an_accept_for_one_port_of_a_range_is_not_enough(lab: Box) -> None:
     admin(lab, "ct state established accept\ntcp dport 80 accept", policy="drop")
     (said,) = told(lab, protocol="tcp", port="80-82", to_address=BLUE[4])
     assert not passes(lab, port=82)
-    follow(lab, said)
+    advice.follow(lab, said)
     assert passes(lab, port=82)
 
 
@@ -266,7 +257,7 @@ def test_a_drop_on_any_hook_is_named_and_what_is_printed_lets_the_forward_pass(s
     said = told(served, **params)
     assert len(said) == 1
     assert not passes(served, port=8080)
-    follow(served, said[0])
+    advice.follow(served, said[0])
     assert passes(served, port=8080)
     assert told(served, **params) == []
 
@@ -293,17 +284,17 @@ def test_a_masquerade_is_told_of_a_drop_before_routing(lab: Box) -> None:
     admin(lab, f"ip saddr {LAB[4]} drop", hook="prerouting", priority="mangle")
     (said,) = told(lab, "nat_masquerade", source=LAB[4])
     assert not lab.tcp("red", OUTSIDE[4], 80, timeout=SHORT)
-    follow(lab, said)
+    advice.follow(lab, said)
     assert lab.tcp("red", OUTSIDE[4], 80)
 
 
 def test_of_several_chains_the_one_that_drops_is_named(served: Box) -> None:
     served.nft(
-        "table inet mine {"
+        "table inet mine {\n"
         "chain first { type filter hook forward priority -10; accept; }\n"
         "chain second { type filter hook forward priority 10; ct state new drop; }\n"
         "chain third { type filter hook forward priority 20; tcp dport 9 drop; }\n"
-        "}"
+        "}\n"
     )
     (said,) = told(served)
     assert "of chain second in table inet mine" in said
@@ -363,7 +354,7 @@ def test_row_49_in_another_namespace_than_the_machines_the_owners_tool_is_neithe
     assert "ufw route" not in said
     assert "firewall-cmd" not in said
     assert not passes(served)
-    follow(served, said)
+    advice.follow(served, said)
     assert passes(served)
 
 

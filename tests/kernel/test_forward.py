@@ -229,6 +229,28 @@ def test_one_address_only(lab: Box, version: int) -> None:
     assert lab.tcp("red", GATEWAY[version], 80).outcome == "refused"
 
 
+def test_an_address_that_is_not_the_machines_own_is_not_hijacked(lab: Box) -> None:
+    """Not even when a task names it; it is forwarded from the moment on at which it becomes the machine's own."""
+    theirs, server = lab.serve(EXT, 80), lab.serve("blue", 80)
+    lab.run("nat_masquerade", source="192.168.15.0/24")
+    forward(lab, address="8.8.8.8")
+    assert lab.tcp("red", "8.8.8.8", 80).token == theirs.token
+    assert lab.tcp(None, "8.8.8.8", 80).token == theirs.token
+    lab.ip("addr add 8.8.8.8/32 dev lo")
+    assert lab.tcp("red", "8.8.8.8", 80).token == server.token
+
+
+def test_what_one_forward_takes_of_the_machines_own_is_not_said_of_another(lab: Box) -> None:
+    """Two forwards of one port to one target, told apart by their addresses; only one is for localhost."""
+    server = lab.serve("blue", 80)
+    forward(lab, address=HOST4, loopback=True)
+    assert forward(lab, address=GATEWAY[4]).object["loopback"] is False
+    assert lab.tcp(None, "127.0.0.1", 80).token == server.token
+    forward(lab, address=HOST4, state="absent")
+    assert "loopback-tcp-ip" not in rules(lab)
+    assert lab.sysctl(LOCALNET) == "0"
+
+
 @versions
 def test_one_interface_only(lab: Box, version: int) -> None:
     server = lab.serve("blue", 80)

@@ -48,9 +48,6 @@ def forward(box: Box, version: int, target: dict[int, str], protocol: str = "udp
 # ---- 10: addresses that are not routed
 
 
-@pytest.mark.xfail(
-    strict=True, reason="link-local addresses of the host are taken for addresses that a forward can serve"
-)
 @pytest.mark.parametrize(("client", "device", "there"), [(EXT, "uplink", "uplink"), ("red", BRIDGE, "veth-red")])
 def test_row_10_what_is_sent_to_a_link_local_address_stays_with_the_host(
     street: Street, client: str, device: str, there: str

@@ -10,6 +10,7 @@ A block stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Everyt
 from __future__ import annotations
 
 import difflib
+import functools
 import ipaddress
 import json
 import re
@@ -196,7 +197,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "forgotten": _followers,
     **nat_page_firewalls.BLOCKS,
     **{
-        f"{module} {option}": (lambda module=module, option=option: _option(module, option))
+        f"{module} {option}": functools.partial(_option, module, option)
         for module, examples in EXAMPLES.items()
         for option in examples
     },

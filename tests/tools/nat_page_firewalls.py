@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conflict
-from ansible_collections.patchbay.netns.plugins.module_utils._firewalls import advice, openings
+from ansible_collections.patchbay.netns.plugins.module_utils._firewalls import openings
 from ansible_collections.patchbay.netns.plugins.module_utils._firewalls.model import (
     Chain,
     Condition,
@@ -37,6 +38,7 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.nat_specs 
 _BRIDGES = {"192.168.15.0/24": "v-net-0", "192.168.122.0/24": "virbr0", "10.136.1.0/24": "incusbr0"}
 _KNOWN: tuple[Condition, ...] = (Tracked(frozenset({"ESTABLISHED", "RELATED"})),)
 _TRANSLATED: tuple[Condition, ...] = (Tracked(frozenset({"DNAT"})),)
+_COMMANDS = re.compile(r"(?<=pass with `)[^`]+(?=`)")
 _OWN = ("127.0.0.0/8", "203.0.113.10/32", "192.168.15.5/32")
 
 
@@ -179,32 +181,40 @@ def blocked(name: str) -> list[Blocked]:
     return foreign.blocked(_state(table), None, spec, nat.holder(spec.key))
 
 
-def _commands(found: Blocked) -> list[str]:
-    """What is said to let the packets pass."""
-    if found.openable:
-        return [command for opening in found.openings for command in openings.commands(opening)]
-    return [command for opening in found.openings for command in advice.by_hand(found.finding, opening)]
-
-
 def _said(found: Blocked) -> str:
-    """The warning; commands, which the page has elsewhere, are three dots."""
-    return str(found).replace(f"`{' && '.join(_commands(found))}`", "`...`")
+    """The warning; its commands, which the page has elsewhere, are three dots."""
+    return _COMMANDS.sub("...", str(found))
 
 
 def _warning(name: str) -> Callable[[], str]:
     return lambda: _quoted(map(_said, blocked(name)))
 
 
-def _way_out(name: str, *, openable: bool) -> Callable[[], str]:
-    """The commands, with which ``allow`` opens the firewall or a person can."""
+def _allow(name: str) -> Callable[[], str]:
+    def text() -> str:
+        (found,) = blocked(name)
+        if not found.openable:
+            raise ValueError(f"there is no place for rules of ours in the firewall of {found.owner}")
+        return _shell(command for opening in found.openings for command in openings.commands(opening))
+
+    return text
+
+
+def _by_hand(name: str) -> Callable[[], str]:
+    """The commands of a warning."""
 
     def text() -> str:
         (found,) = blocked(name)
-        if found.openable != openable or "`...`" not in _said(found):
-            raise ValueError(f"the firewall of {found.owner} is not opened in this way any more")
-        return "\n".join(["```sh", *_commands(found), "```"])
+        said = _COMMANDS.search(str(found))
+        if said is None:
+            raise ValueError(f"no command is said for the firewall of {found.owner}")
+        return _shell(said[0].split(" && "))
 
     return text
+
+
+def _shell(commands: Iterable[str]) -> str:
+    return "\n".join(["```sh", *commands, "```"])
 
 
 def _bridged() -> str:
@@ -238,8 +248,8 @@ def _escaped(text: str) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     **{f"warning {name}": _warning(name) for name in _EXAMPLES},
-    **{f"allow {name}": _way_out(name, openable=True) for name in ("docker", "ufw", "firewalld")},
-    "by hand administrator": _way_out("administrator", openable=False),
+    **{f"allow {name}": _allow(name) for name in ("docker", "ufw", "firewalld")},
+    "by hand administrator": _by_hand("administrator"),
     "warning br_netfilter": _bridged,
     "refusal listener": _refusal(lambda: listeners.refuse([_NGINX], None, BLUE)),
     "warning listener": lambda: _quoted(listeners.warnings([_NGINX], BLUE)),

@@ -1,43 +1,76 @@
 # Copyright: (c) 2026, The patchbay.netns contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The test's side of opener.py."""
+"""A machine with somebody's firewall: the playbooks that a user runs for it, what they say, and what passes afterwards."""
 
 from __future__ import annotations
 
 import json
-import shlex
+import os
+import pathlib
+import subprocess
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from testinfra.host import Host
 
+HERE = pathlib.Path(__file__).resolve().parents[1]
+WARNING = "[WARNING]: "
 
-class Opener:
-    """Runs opener.py on one machine. ``prepare.yml`` has put it there, ``converge.yml`` has opened everything."""
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a playbook did and said."""
+
+    results: list[dict[str, Any]]
+    warnings: list[str]
+
+    @property
+    def commands(self) -> list[str]:
+        return [command for result in self.results for command in result["commands"]]
+
+    @property
+    def printed(self) -> list[str]:
+        """What the warnings tell a person to type."""
+        return [text.partition("Let them pass with `")[2].partition("`, or set")[0] for text in self.warnings]
+
+
+class Machine:
+    """Whose firewall it has, and what can be done with it. ``prepare.yml`` has put the scripts there."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.owner = host.backend.get_pytest_id().rpartition("-")[2]
-        self._backends = "nft,legacy" if self.owner == "docker" else "nft"
+        self.name = host.backend.get_pytest_id().removeprefix("podman://")
+        self.owner = self.name.rpartition("-")[2]
 
-    def apply(self, *tags: str) -> Any:
-        return json.loads(self.host.check_output(self._command("apply", self.owner, self._backends, *tags)))
+    def run(self, playbook: str = "translate.yml", **values: str) -> Run:
+        """Run a playbook of the scenario for this machine alone. ``values`` are variables of lab.yml, without their lab_."""
+        inventory = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
+        extra = json.dumps({f"lab_{name}": value for name, value in values.items()})
+        done = subprocess.run(
+            ["ansible-playbook", "-i", inventory, "--limit", self.name, "-e", extra, HERE / playbook],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        warnings = [line.removeprefix(WARNING) for line in done.stderr.splitlines() if line.startswith(WARNING)]
+        return Run(self.noted("said"), warnings)
 
-    def refusal(self, *tags: str) -> str:
-        """How the attempt to open failed."""
-        done = self.host.run(self._command("apply", self.owner, self._backends, *tags))
-        assert done.rc == 1, done.stdout
-        return str(done.stderr)
+    def noted(self, name: str) -> Any:
+        """What the last run, or ``prepare.yml``, has kept."""
+        return json.loads(self.host.file(f"/root/{name}.json").content_string)
 
-    def run(self, *words: str) -> Any:
-        return json.loads(self.host.check_output(self._command(*words)))
+    def ways(self) -> dict[str, dict[str, str]]:
+        """What passes now."""
+        return dict(json.loads(self.host.check_output("python3 /root/ways.py")))
 
-    @staticmethod
-    def _command(*words: str) -> str:
-        return shlex.join(["python3", "/root/opener.py", *words]).replace("%", "%%")
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """How everybody's firewall and our own things are now."""
+        return dict(json.loads(self.host.check_output("python3 /root/snapshot.py")))
 
 
-@pytest.fixture
-def opener(host: Host) -> Opener:
-    return Opener(host)
+@pytest.fixture(scope="module")
+def machine(host: Host) -> Machine:
+    return Machine(host)

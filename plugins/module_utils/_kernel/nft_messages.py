@@ -16,7 +16,7 @@ import functools
 import struct
 import typing as t
 
-from .netlink import CREATE, REQUEST, Raw
+from .netlink import REQUEST, Raw
 
 NEWTABLE, GETTABLE, DELTABLE = 0, 1, 2
 NEWCHAIN, GETCHAIN, DELCHAIN = 3, 4, 5

@@ -208,12 +208,8 @@ def _conditions(rule: Rule) -> t.Iterator[str]:
     addresses = rule.source or rule.destination or rule.not_destinations or {"saddr", "daddr"} & set(lookup)
     if rule.family and not addresses:  # an address condition says the family by itself
         yield f"meta nfproto ipv{rule.family}"
-    if rule.in_interface is not None:
-        yield f'iifname "{rule.in_interface}"'
-    if rule.not_in_interface is not None:
-        yield f'iifname != "{rule.not_in_interface}"'
-    if rule.out_interface is not None:
-        yield f'oifname "{rule.out_interface}"'
+    names = {"iifname": rule.in_interface, "iifname !=": rule.not_in_interface, "oifname": rule.out_interface}
+    yield from (f'{words} "{name}"' for words, name in names.items() if name is not None)
     if rule.source is not None:
         yield f"{ip} saddr {short(rule.source)}"
     if rule.destination is not None:

@@ -20,6 +20,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import nft_messages as msg
+from .netlink import CREATE
 from .nft_rules import Network, Ports
 
 _TYPES = {  # nft(8)'s name: libnftables' number, length in bytes
@@ -235,7 +236,7 @@ def added(table: str, what: Declaration, number: int) -> msg.Raw:
     parts.append(msg.number(_ID, number))
     if what.counter:
         parts.append(msg.nested(_EXPR, msg.text(1, "counter"), msg.nested(2, msg.encode(_COUNTER))))
-    return msg.message(msg.NEWSET, *parts, flags=msg.CREATE)
+    return msg.message(msg.NEWSET, *parts, flags=CREATE)
 
 
 def removed(table: str, name: str) -> msg.Raw:
@@ -249,7 +250,7 @@ def filled(kind: int, table: str, what: Declaration, elements: t.Iterable[Elemen
     chunk: list[bytes] = []
     size = 0
     head = msg.text(_TABLE, table) + msg.text(_NAME, what.name)
-    flags = msg.CREATE if kind == msg.NEWSETELEM else 0
+    flags = CREATE if kind == msg.NEWSETELEM else 0
     for element in elements:
         packed = _element(what, element, whole=kind == msg.NEWSETELEM)
         if size + len(packed) > _MOST_BYTES:
@@ -334,7 +335,7 @@ def elements(body: bytes) -> t.Iterator[Element | None]:
     for _kind, piece in msg.pieces(listed):
         found = msg.unpack(piece)
         key = _value(found.get(_ELEM_KEY))
-        if key is None or _ELEM_FLAGS in found and msg.as_number(found[_ELEM_FLAGS]):
+        if key is None or msg.as_number(found.get(_ELEM_FLAGS)):
             yield None
             continue
         end = _value(found.get(_ELEM_KEY_END))

@@ -18,7 +18,7 @@ from .._errors import KernelError, NotOurs, Unsupported
 from . import nft_decode, nft_encode, nft_sets
 from . import nft_messages as msg
 from .kernel import Kernel
-from .netlink import ACK, NetlinkSocket, Raw, Refusal
+from .netlink import ACK, CREATE, NetlinkSocket, Raw, Refusal
 from .nft_changes import FAMILY, TABLE, Change, Content, changes
 from .nft_rules import CHAINS, Chain, Rule
 from .nft_sets import Declaration, Element
@@ -233,7 +233,7 @@ def _messages(change: Change, number: int) -> t.Iterator[Raw]:
     adds = change.verb != "delete"
     if change.kind == "table":
         attributes = [msg.text(_TABLE_NAME, TABLE), *([msg.number(_TABLE_FLAGS, 0)] if adds else [])]
-        yield msg.message(msg.NEWTABLE if adds else msg.DELTABLE, *attributes, flags=msg.CREATE if adds else 0)
+        yield msg.message(msg.NEWTABLE if adds else msg.DELTABLE, *attributes, flags=CREATE if adds else 0)
     elif change.kind == "chain":
         yield _add_chain(change.subject) if adds else _delete_chain(change.subject.name)
     elif change.kind == "rule":
@@ -260,7 +260,7 @@ def _add_chain(chain: Chain) -> Raw:
             msg.number(_CHAIN_POLICY, 0 if chain.policy == "drop" else 1),
             msg.text(_CHAIN_TYPE, chain.type),
         ]
-    return msg.message(msg.NEWCHAIN, *attributes, flags=msg.CREATE)
+    return msg.message(msg.NEWCHAIN, *attributes, flags=CREATE)
 
 
 def _delete_chain(name: str) -> Raw:
@@ -290,4 +290,4 @@ def _rule_message(
     if comment:
         text = comment.encode() + b"\0"
         attributes.append(msg.attribute(_RULE_USERDATA, bytes([_USERDATA_COMMENT, len(text)]) + text))
-    return msg.message(msg.NEWRULE, *attributes, flags=msg.CREATE | (0 if before is not None else _APPEND))
+    return msg.message(msg.NEWRULE, *attributes, flags=CREATE | (0 if before is not None else _APPEND))

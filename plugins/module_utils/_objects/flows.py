@@ -27,7 +27,7 @@ from .._kernel.conntrack import Ends, Flow
 from .._kernel.kernel import Kernel
 from .._kernel.nft_rules import Ports
 from .nat_specs import ForwardSpec, MasqueradeSpec, Spec, Target
-from .surroundings import Prefixes, Surroundings, by_key, covers, observe
+from .surroundings import Prefixes, Surroundings, by_key, covers, is_link_local, observe
 from .words import prefix
 
 _LOOPBACK = {4: (127, 24), 6: (1, 0)}  # 127.0.0.0/8 and ::1: what is left of an address less so many bits
@@ -107,9 +107,11 @@ class Translation:
 
     def _candidates(self, version: int, protocol: str, ends: Ends) -> t.Iterator[ForwardSpec]:
         """The forwards of the destination, those that name its address first."""
+        if not self._around.is_local(version, ends.destination) or is_link_local(version, ends.destination):
+            return
         for address in (ends.destination, None):
             found = self._forwards.get((version, protocol, address))
-            if found is not None and (address is not None or self._around.is_local(version, ends.destination)):
+            if found is not None:
                 yield from found.of(ends.destination_port)
 
     def _takes(self, spec: ForwardSpec, version: int, source: int) -> bool:

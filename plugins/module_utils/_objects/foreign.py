@@ -24,13 +24,13 @@ from .._firewalls import advice, legacy, nft_tables, openings, owners
 from .._firewalls.model import Packet, Table
 from .._firewalls.opening import Opening, Standing
 from .._firewalls.walk import Finding, walk
-from .._kernel import procsys, programs, rtnl
+from .._kernel import programs
 from .._kernel.kernel import Kernel
 from .._kernel.nft_changes import FAMILY, TABLE
 from . import surroundings
 from .foreign_paths import TO_ELSEWHERE, Around, Firewalls, Path, asked_ports, asking, own_addresses, paths
 from .nat_specs import ForwardSpec, Spec
-from .way import BRIDGE_FILTER
+from .way import BRIDGE_FILTER, filtered_bridges
 from .words import place, prefix
 
 REPORT, ALLOW, FAIL = "report", "allow", "fail"
@@ -74,9 +74,12 @@ class Blocked:
 
     @property
     def openable(self) -> bool:
-        """Whether the owner has a place for our rules, and a tool that means this namespace."""
-        reachable = self.at_home or self.owner not in _OF_THE_MACHINE
-        return reachable and self.path.hook == "forward" and openings.can_open(self.finding, self.owner)
+        """Whether the owner has a place for our rules, and a tool that means this namespace and knows the protocol."""
+        if self.owner in _OF_THE_MACHINE and not self.at_home:
+            return False
+        if self.owner == "ufw" and any(opening.protocol == "sctp" for opening in self.openings):
+            return False
+        return self.path.hook == "forward" and openings.can_open(self.finding, self.owner)
 
     @property
     def code(self) -> str:
@@ -86,16 +89,16 @@ class Blocked:
         return "OWNER" if self.finding.table.owned else "FOREIGN_DROP"
 
     def __str__(self) -> str:
-        first = self.openings[0]
+        # With a mark of ours, the next run would take back what a person did.
+        by_hand = [replace(opening, tag=f"by hand for {opening.tag}") for opening in self.openings]
+        first = by_hand[0]
         if self.openable:
             text, language = openings.explain(self.finding, self.owner, first), openings.commands
         else:
             said = advice.what_stops(self.finding, self.owner, first)
-            text, language = (
-                f"{said} {advice.way_out(self.finding, self.owner, first)}",
-                functools.partial(advice.by_hand, self.finding),
-            )
-        commands = [prefix(self.netns) + command for opening in self.openings for command in language(opening)]
+            text = f"{said} {advice.way_out(self.finding, self.owner, first)}"
+            language = functools.partial(advice.by_hand, self.finding)
+        commands = [prefix(self.netns) + command for opening in by_hand for command in language(opening)]
         text = text.replace(" && ".join(language(first)), " && ".join(commands))
         if self.path.bridged:
             setting = BRIDGE_FILTER[self.path.packet.family]
@@ -142,17 +145,8 @@ def _around(kernel: Kernel, netns: str | None, versions: t.Sequence[int]) -> Aro
     return Around(
         {version: tuple(found.local_networks(version)) for version in (4, 6)},
         device,
-        {version: _filtered(kernel, netns, version) for version in (4, 6)},
+        {version: filtered_bridges(kernel, netns, version) for version in (4, 6)},
     )
-
-
-def _filtered(kernel: Kernel, netns: str | None, version: int) -> frozenset[str]:
-    """The bridges whose packets meet the rules for routed ones: all, or those that say so themselves."""
-    with kernel.inside(netns):
-        all_of_them = procsys.read(BRIDGE_FILTER[version]) == "1"
-    name = "IFLA_BR_NF_CALL_IPTABLES" if version == 4 else "IFLA_BR_NF_CALL_IP6TABLES"
-    bridges = rtnl.dump_bridges(kernel.rtnl(netns))
-    return frozenset(each for each, options in bridges.items() if all_of_them or options.get(name))
 
 
 # ---- judging
@@ -163,8 +157,17 @@ def blocked(state: State, netns: str | None, spec: Spec, tag: str) -> list[Block
     firewalls: Firewalls | None = state.get(("firewalls", netns))
     if firewalls is None:
         return []
+    opened = frozenset(each.opening for each in state.of(Opened) if each.opening)  # check mode: open by now
+    question = (spec, tag, opened)  # asked for the plan, for the result and for the warnings
+    if question not in firewalls.answers:
+        firewalls.answers[question] = _blocked(firewalls, netns, spec, tag, opened)
+    return firewalls.answers[question]
+
+
+def _blocked(
+    firewalls: Firewalls, netns: str | None, spec: Spec, tag: str, opened: t.Container[Opening]
+) -> list[Blocked]:
     out: dict[tuple[t.Any, ...], Blocked] = {}
-    opened = {each.opening for each in state.of(Opened)}  # check mode: it would be open by now
     for path in paths(spec, tag, firewalls.around):
         for finding, opening in _stops(firewalls, path):
             owner = owners.owner(firewalls.tables, finding.table, finding.chain, finding.rule)

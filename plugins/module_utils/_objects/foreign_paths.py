@@ -62,6 +62,11 @@ class Firewalls:
         return replace(self, tables=tuple(_less(table, gone) for table in self.tables))
 
     @functools.cached_property
+    def answers(self) -> dict[t.Any, t.Any]:
+        """What was found out already, by question."""
+        return {}
+
+    @functools.cached_property
     def prerouting(self) -> list[Table]:
         return list(_apart(self.tables, "prerouting"))
 
@@ -188,13 +193,13 @@ def _through(spec: ForwardSpec, arriving: Packet, opening: Opening, port: int, i
 
 
 def own_addresses(spec: ForwardSpec, around: Around) -> list[Network]:
-    """The addresses of the machine that a client may connect to."""
+    """The addresses of the machine that a client may connect to, those of the interface towards the outside first."""
     service = spec.service
     if service.address is not None:
         return [ipaddress.ip_network(service.address)]
-    return [
-        network for network in around.local[service.family] if not network.is_loopback and not network.is_link_local
-    ]
+    outside = service.in_interface or around.uplink(service.family)
+    usable = [each for each in around.local[service.family] if not each.is_loopback and not each.is_link_local]
+    return sorted(usable, key=lambda each: around.device(each.network_address) != outside)
 
 
 def asking(spec: ForwardSpec, around: Around) -> Packet:

@@ -148,7 +148,7 @@ class Forward:
         if found.port is not None:
             return [
                 f"the target {found.address} can't reach itself through this forward: bridged packets pass the rules here "
-                f"({way.BRIDGE_FILTER[found.address.version]}=1), "
+                f"({way.BRIDGE_FILTER[found.address.version]}=1, or the bridge's own nf_call_iptables), "
                 f"and port {found.port} of bridge {found.device} sends no frame back to where it came from. "
                 f"Set hairpin: true on {found.port} with the veth module if that is wanted."
             ]

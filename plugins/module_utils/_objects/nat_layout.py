@@ -150,12 +150,12 @@ def _hairpins(forwards: t.Iterable[ForwardSpec]) -> t.Iterator[tuple[Declaration
     for (protocol, family), group in sorted(wanted.items()):
         address = _ADDRESS[family]
         declaration = Declaration(
-            f"hairpin-{protocol}-{IP[family]}", (address, address, "inet_service"), (), interval=True
+            f"masqueraded-{protocol}-{IP[family]}", (address, address, "inet_service"), (), interval=True
         )
         rule = Rule(
             "postrouting",
             Masquerade(),
-            "patchbay: who would not get an answer otherwise",
+            "patchbay: clients whose answers would not come back this way",
             family=family,
             protocol=protocol,
             translated=True,

@@ -25,12 +25,16 @@ from .nat_specs import ForwardSpec, Service, Target
 LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
 EVERYWHERE = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
 IP = {4: "ip", 6: "ip6"}
+_LINK_LOCAL = ipaddress.ip_network("fe80::/10")
 _ADDRESS = {4: "ipv4_addr", 6: "ipv6_addr"}
 _FAMILIES = {"ip": 4, "ip6": 6}
 _NAME = re.compile(
-    r"(forwards|incoming|outgoing|loopback)-(tcp|udp|sctp)-(ip6?)(-by-interface)?(-by-address)?(-by-source|-ranges)?"
+    r"(forwards|incoming|outgoing|loopback)-(tcp|udp|sctp)-(ip6?)(-ranges)?(-by-interface)?(-by-source)?(-by-address)?"
 )
-_COMMENT = re.compile(r"patchbay forward (tcp|udp|sctp) ([0-9]{1,5})(?:-([0-9]{1,5}))?(?: hairpin ([0-9a-f:./]+))?")
+_COMMENT = re.compile(
+    r"patchbay forward (tcp|udp|sctp) ([0-9]{1,5})(?:-([0-9]{1,5}))?"
+    r"(?: at ([0-9a-f:.]+))?(?: in (\S+))?(?: hairpin ([0-9a-f:./]+))?"
+)
 _WORDS = {
     "prerouting": "patchbay: what comes in",
     "output": "patchbay: what the machine itself sends",
@@ -55,10 +59,14 @@ class Shape(t.NamedTuple):
 
     @property
     def name(self) -> str:
-        parts = [self.entry, self.protocol, IP[self.family]]
-        parts += ["by-interface"] if self.interface else []
-        parts += ["by-address"] if self.address else []
-        return "-".join([*parts, *([self.kind] if self.kind else [])])
+        parts = [self.entry, self.protocol, IP[self.family], *(["ranges"] if self.kind == "ranges" else [])]
+        return "-".join([*parts, *(f"by-{what}" for what in self._told_by)])
+
+    @property
+    def _told_by(self) -> list[str]:
+        """What its forwards are told apart by beside the port, in the order of the key."""
+        there = {"interface": self.interface, "source": self.kind == "by-source", "address": self.address}
+        return [what for what, is_there in there.items() if is_there]
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -72,18 +80,20 @@ class Shape(t.NamedTuple):
 
     def rules(self) -> t.Iterator[Rule]:
         """The rules that look into the map."""
-        verdict = DnatBy(self.name, self.key, self.family, self.kind != "ranges")
-        everywhere = not self.address  # else other machines' services would be hijacked
+        local = {"local_destination": True}  # else other machines' services would be hijacked
+        never = () if self.address or self.family == 4 else (_LINK_LOCAL,)  # such packets are never routed
         if self.entry in ("forwards", "incoming"):
-            yield self._rule("prerouting", "prerouting", verdict, local_destination=everywhere)
+            yield self._rule("prerouting", "prerouting", not_destinations=never, **local)
         if self.entry in ("forwards", "outgoing"):
-            not_loopback = (LOOPBACK[self.family],) if everywhere else ()
-            yield self._rule("output", "output", verdict, local_destination=everywhere, not_destinations=not_loopback)
+            not_loopback = () if self.address else (LOOPBACK[self.family],)
+            yield self._rule("output", "output", not_destinations=(*not_loopback, *never), **local)
         if self.entry == "loopback":
-            yield self._rule("output", "loopback", verdict, destination=LOOPBACK[self.family])
+            yield self._rule("output", "loopback", destination=LOOPBACK[self.family])
 
-    def _rule(self, chain: str, words: str, verdict: DnatBy, **conditions: t.Any) -> Rule:
-        return Rule(chain, verdict, _WORDS[words], family=self.family, protocol=self.protocol, **conditions)
+    def _rule(self, chain: str, words: str, **conditions: t.Any) -> Rule:
+        verdict = DnatBy(self.name, self.key, self.family, self.kind != "ranges")
+        comment = ", by ".join([_WORDS[words], *([" and ".join(self._told_by)] if self._told_by else [])])
+        return Rule(chain, verdict, comment, family=self.family, protocol=self.protocol, **conditions)
 
 
 @functools.cache
@@ -104,8 +114,11 @@ def shape_of(name: str) -> Shape | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    entry, protocol, ip, interface, address, kind = match.groups()
-    return Shape(entry, protocol, _FAMILIES[ip], bool(interface), bool(address), (kind or "")[1:])
+    entry, protocol, ip, ranges, interface, source, address = match.groups()
+    if ranges and source:
+        return None
+    kind = "ranges" if ranges else "by-source" if source else ""
+    return Shape(entry, protocol, _FAMILIES[ip], bool(interface), bool(address), kind)
 
 
 # ---- from a forward to elements
@@ -114,7 +127,7 @@ def shape_of(name: str) -> Shape | None:
 def elements(spec: ForwardSpec) -> t.Iterator[tuple[Shape, Element]]:
     """The elements that a forward consists of, each with the map it belongs to."""
     service, target = spec.service, spec.target
-    comment = _comment(spec)
+    comment, whose = _comment(spec), f"patchbay forward {_tag(service)}"
     pairs = ports.pairs(service.ports, target.ports)
     kind = "ranges" if pairs[0][1] is None else "by-source" if target.sources else ""
     special = service.in_interface is not None, service.address is not None
@@ -123,16 +136,15 @@ def elements(spec: ForwardSpec) -> t.Iterator[tuple[Shape, Element]]:
         data = pack(target.address) if inside is None else pack(target.address, inside)
         for source in (target.sources or (EVERYWHERE[service.family],)) if kind else (None,):
             for each in entries:
-                yield each, Element(*_key(each, service, source, outside), data, comment)
+                said = whose if each.entry == "outgoing" else comment
+                yield each, Element(*_key(each, service, source, outside), data, said)
         if target.loopback:
             each = Shape("loopback", service.protocol, service.family, kind="ranges" if inside is None else "")
-            yield each, Element(*_key(each, service, EVERYWHERE[service.family], outside), data, comment)
+            yield each, Element(*_key(each, service, EVERYWHERE[service.family], outside), data, whose)
 
 
 @functools.lru_cache(maxsize=256)
-def _entries(
-    protocol: str, family: int, interface: bool, address: bool, kind: str, local: bool
-) -> tuple[Shape, ...]:
+def _entries(protocol: str, family: int, interface: bool, address: bool, kind: str, local: bool) -> tuple[Shape, ...]:
     """The maps that a forward is in, apart from that of localhost."""
     shape = Shape("incoming", protocol, family, interface, address, kind)
     if not local:
@@ -160,6 +172,13 @@ def _comment(spec: ForwardSpec) -> str:
     return f"patchbay forward {spec.service.protocol} {spec.service.ports}{hairpin}"
 
 
+def _tag(service: Service) -> str:
+    """The whole service: what belongs to one forward, although its key does not say so, is found again by that."""
+    address = f" at {service.address}" if service.address else ""
+    device = f" in {service.in_interface}" if service.in_interface else ""
+    return f"{service.protocol} {service.ports}{address}{device}"
+
+
 _words = functools.lru_cache(maxsize=1024)(str)  # many targets share a network
 
 
@@ -185,7 +204,7 @@ _Read = tuple[Ports, t.Any, t.Any, t.Any, tuple[t.Any, t.Union[int, None]], t.Un
 def forwards(maps: t.Mapping[str, t.Iterable[Element]]) -> list[ForwardSpec]:
     """The forwards that the elements of all maps make up; elements that contradict themselves or the others are left out."""
     found: dict[Service, _Found] = {}
-    later: list[tuple[Shape, _Read]] = []
+    later: list[tuple[Shape, _Read, str]] = []
     for name in sorted(maps):
         shape = shape_of(name)
         if shape is None:
@@ -195,7 +214,7 @@ def forwards(maps: t.Mapping[str, t.Iterable[Element]]) -> list[ForwardSpec]:
             if read is None:
                 continue
             if shape.entry in ("outgoing", "loopback"):
-                later.append((shape, read))
+                later.append((shape, read, element.comment))
                 continue
             _collect(found, shape, read)
     _attach(found, later)
@@ -230,7 +249,7 @@ def _read(shape: Shape, element: Element) -> _Read | None:
             return None
     elif (low, high) != (whole.low, whole.high) or len(whole) == 1:
         return None
-    return whole, fields.get("iifname"), own, fields.get("saddr"), (address, first), match[4]
+    return whole, fields.get("iifname"), own, fields.get("saddr"), (address, first), match[6]
 
 
 @functools.lru_cache(maxsize=256)
@@ -249,17 +268,20 @@ def _collect(found: dict[Service, _Found], shape: Shape, read: _Read) -> None:
             what.sources.add(source)
 
 
-def _attach(found: dict[Service, _Found], later: list[tuple[Shape, _Read]]) -> None:
-    """Say of each forward whether it takes the machine's own packets, as the maps tell that only these look into."""
-    by_target: dict[tuple[t.Any, ...], list[tuple[Service, _Found]]] = {}
-    for service, what in found.items() if later else ():
-        by_target.setdefault((service.family, service.protocol, service.ports, what.target), []).append((service, what))
-    for shape, (whole, _interface, address, _source, target, _hairpin) in later:
-        for service, what in by_target.get((shape.family, shape.protocol, whole, target), []):
-            if shape.entry == "loopback":
-                what.loopback = True
-            elif service.in_interface is not None and service.address == address:
-                what.local = True
+def _attach(found: dict[Service, _Found], later: list[tuple[Shape, _Read, str]]) -> None:
+    """Say of each forward whether it takes the machine's own packets, as the maps tell that only these look into.
+
+    Their comments name the forward that they belong to, for it may be told by more than is in their keys.
+    """
+    by_tag = {(service.family, f"patchbay forward {_tag(service)}"): service for service in found} if later else {}
+    for shape, read, comment in later:
+        service = by_tag.get((shape.family, comment))
+        if service is None or found[service].target != read[4]:
+            continue
+        if shape.entry == "loopback":
+            found[service].loopback = True
+        elif service.in_interface is not None and service.address == read[2]:
+            found[service].local = True
 
 
 def _spec(service: Service, what: _Found) -> ForwardSpec:

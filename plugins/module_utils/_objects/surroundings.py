@@ -72,6 +72,11 @@ def covers(network: Network, address: int) -> bool:
     return (int(network.network_address) ^ address) >> (_BITS[network.version] - network.prefixlen) == 0
 
 
+def is_link_local(version: int, address: int) -> bool:
+    """Whether it is an IPv6 address that means something on one link only."""
+    return version == 6 and address >> _LINK_LOCAL[1] == _LINK_LOCAL[0]
+
+
 def by_key(items: t.Iterable[tuple[t.Any, Ports, Value]]) -> dict[t.Any, PortMap[Value]]:
     """One map for all items with the same key."""
     grouped: dict[t.Any, list[tuple[Ports, Value]]] = {}
@@ -99,8 +104,7 @@ class Surroundings:
         self._local[network.version].setdefault(network, device)
         self._networks[network.version].append(network)
         address = int(network.network_address)
-        link_local = network.version == 6 and address >> _LINK_LOCAL[1] == _LINK_LOCAL[0]
-        if network.prefixlen == _BITS[network.version] and not link_local:
+        if network.prefixlen == _BITS[network.version] and not is_link_local(network.version, address):
             self._own.setdefault((network.version, device), set()).add(address)
 
     def local_networks(self, version: int) -> list[Network]:

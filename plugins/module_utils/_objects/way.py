@@ -12,9 +12,9 @@ import typing as t
 from dataclasses import dataclass
 
 from .._engine.model import Item, Key
-from .._kernel import neighbours, rtnl
+from .._kernel import neighbours, procsys, rtnl
 from .._kernel.kernel import Kernel
-from . import route, sysctl
+from . import route
 from .checks import Address, Network
 from .link import port_data
 
@@ -45,11 +45,21 @@ def observe(kernel: Kernel, netns: str | None, addresses: t.Iterable[Address]) -
     wanted = list(dict.fromkeys(addresses))
     for version in sorted({address.version for address in wanted}):
         routes = _Routes(item for item in route.observe(kernel, netns, version) if isinstance(item, route.Route))
-        setting = sysctl.observe(kernel, netns, BRIDGE_FILTER[version])
-        filtered = any(isinstance(item, sysctl.Sysctl) and item.value == "1" for item in setting)
-        ports = _Ports(kernel, netns, version) if filtered else None
+        filtered = filtered_bridges(kernel, netns, version)
+        ports = _Ports(kernel, netns, version, filtered) if filtered else None
         out += [_way(netns, address, routes, ports) for address in wanted if address.version == version]
     return out
+
+
+def filtered_bridges(kernel: Kernel, netns: str | None, version: int) -> frozenset[str]:
+    """The bridges whose bridged packets meet the rules for routed ones: all, or those that say so themselves (br_netfilter)."""
+    with kernel.inside(netns):
+        setting = procsys.read(BRIDGE_FILTER[version])
+    if setting is None:  # br_netfilter is not there
+        return frozenset()
+    name = "IFLA_BR_NF_CALL_IPTABLES" if version == 4 else "IFLA_BR_NF_CALL_IP6TABLES"
+    bridges = rtnl.dump_bridges(kernel.rtnl(netns))
+    return frozenset(each for each, options in bridges.items() if setting == "1" or options.get(name))
 
 
 def _way(netns: str | None, address: Address, routes: _Routes, ports: _Ports | None) -> Way:
@@ -85,12 +95,13 @@ class _Routes:
 
 
 class _Ports:
-    """The bridge ports of the namespace, and what is known to be behind them."""
+    """The ports of ``bridges``, and what is known to be behind them."""
 
-    def __init__(self, kernel: Kernel, netns: str | None, version: int) -> None:
+    def __init__(self, kernel: Kernel, netns: str | None, version: int, bridges: t.Container[str]) -> None:
         sock = kernel.rtnl(netns)
         links = rtnl.dump_links(sock)
-        self._indexes = {link.get_attr("IFLA_IFNAME"): link["index"] for link in links}
+        names = ((str(link.get_attr("IFLA_IFNAME")), link["index"]) for link in links)
+        self._indexes = {name: index for name, index in names if name in bridges}
         self._ports: dict[int, dict[int, tuple[str, bool]]] = {}
         for link in links:
             ports = self._ports.setdefault(link.get_attr("IFLA_MASTER") or 0, {})

@@ -152,7 +152,7 @@ STRANGERS = [
 STRANGE_SETS = {
     "theirs": (Declaration("theirs", ("ipv4_addr",)), frozenset([Element(pack(ip("10.0.0.9")), pack(ip("10.0.0.9")))])),
     "forwards-tcp-ip": (Declaration("forwards-tcp-ip", ("inet_service",)), frozenset()),
-    "hairpin-tcp-ip": (Declaration("hairpin-tcp-ip", ("ifname",), ("ipv4_addr",)), frozenset()),
+    "masqueraded-tcp-ip": (Declaration("masqueraded-tcp-ip", ("ifname",), ("ipv4_addr",)), frozenset()),
 }
 
 

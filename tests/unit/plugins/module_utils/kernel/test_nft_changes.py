@@ -139,6 +139,14 @@ def test_the_changes_lead_from_any_table_to_any_other(now: Content | None, wante
     assert after(now, changes(now, wanted)).content() == wanted
 
 
+@given(specs=some.spec_sets, stays=st.lists(st.booleans(), min_size=8, max_size=8))
+def test_what_comes_finds_its_place_among_what_stays(specs: list[t.Any], stays: list[bool]) -> None:
+    there = nat_layout.layout(each for at, each in enumerate(specs) if stays[at])
+    now, wanted = there and some.numbered(there), nat_layout.layout(specs)
+    assert after(now, changes(now, wanted)).content() == wanted
+    assert after(wanted and some.numbered(wanted), changes(wanted and some.numbered(wanted), now)).content() == now
+
+
 @given(content=reachable)
 def test_equal_tables_need_no_change(content: Content | None) -> None:
     assert changes(content, content) == []
@@ -289,13 +297,13 @@ def test_a_policy_is_changed_in_place() -> None:
 
 
 def test_new_rules_go_to_their_places_among_those_that_stay() -> None:
-    first, second, third = (replace(RULE, ports=Ports(port, port), handle=port) for port in (1, 2, 3))
+    first, second, third, fourth = (replace(RULE, ports=Ports(port, port), handle=port) for port in (1, 2, 3, 4))
     chains = {"postrouting": CHAINS["postrouting"]}
-    now = Content(chains, {"postrouting": (second,)})
-    wanted = Content(chains, {"postrouting": (first, second, third)})
+    now = Content(chains, {"postrouting": (second, third)})
+    wanted = Content(chains, {"postrouting": (first, second, third, fourth)})
     assert changes(now, wanted) == [
         Change("insert", "rule", replace(first, handle=None), 2),
-        Change("add", "rule", replace(third, handle=None)),
+        Change("add", "rule", replace(fourth, handle=None)),
     ]
 
 

@@ -104,7 +104,7 @@ def test_an_attribute_that_is_cut_off_ends_the_list() -> None:
 
 
 def test_a_message_names_its_subsystem_and_family() -> None:
-    message = nft_messages.message(nft_messages.NEWRULE, b"body", flags=nft_messages.CREATE)
+    message = nft_messages.message(nft_messages.NEWRULE, b"body", flags=0x400)
     assert (message.kind, message.body) == (10 << 8 | 6, b"\1\0\0\0body")
 
 

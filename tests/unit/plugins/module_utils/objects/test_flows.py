@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 import typing as t
 from dataclasses import replace
 
@@ -448,29 +447,35 @@ TCP = {"protocol": "tcp"}
 @pytest.mark.parametrize(
     ("netns", "old", "new", "reset", "expected"),
     [
-        (None, [TO_RED], [TO_BLUE], False, ["conntrack -D -f ipv4 -p udp --orig-port-dst 80"]),
-        ("red", [to(TWIN[RED])], [], False, ["ip netns exec red conntrack -D -f ipv6 -p udp --orig-port-dst 80"]),
+        (None, [TO_RED], [TO_BLUE], False, ["conntrack -D -f ipv4 -p udp --orig-port-dst 80 || true"]),
+        (
+            "red",
+            [to(TWIN[RED])],
+            [],
+            False,
+            ["ip netns exec red conntrack -D -f ipv6 -p udp --orig-port-dst 80 || true"],
+        ),
         (
             None,
             [],
             [to(RED, service=TCP)],
             False,
-            [f"conntrack -D -f ipv4 -p tcp --state {state} --orig-port-dst 80" for state in ("SYN_SENT", "SYN_RECV")],
+            [],
         ),
-        (None, [], [to(RED, service=TCP)], True, ["conntrack -D -f ipv4 -p tcp --orig-port-dst 80"]),
+        (None, [], [to(RED, service=TCP)], True, ["conntrack -D -f ipv4 -p tcp --orig-port-dst 80 || true"]),
         (
             None,
             [to(RED, service={"address": ipaddress.ip_address(HOST), "ports": Ports(80, 82)})],
             [],
             False,
-            [f"for port in $(seq 80 82); do conntrack -D -f ipv4 -p udp -d {HOST} --orig-port-dst $port; done"],
+            [f"for port in $(seq 80 82); do conntrack -D -f ipv4 -p udp -d {HOST} --orig-port-dst $port || true; done"],
         ),
         (
             None,
             [hide(), TO_RED],
             [TO_RED],
             True,
-            [f"conntrack -D -f ipv4 -p {protocol} -s {LAB}" for protocol in ("udp", "icmp", "tcp", "sctp")],
+            [f"conntrack -D -f ipv4 -p {protocol} -s {LAB} || true" for protocol in ("udp", "tcp")],
         ),
     ],
 )
@@ -481,15 +486,12 @@ def test_the_commands_name_what_changed(
     assert step.commands() == expected
 
 
-def test_thousands_of_specs_are_asked_quickly() -> None:
-    """As many specs again cost no more per flow: the bound is a ratio, with room for a busy machine."""
-
-    def seconds(count: int) -> float:
-        old = [to(RED, service={"ports": Ports(port, port)}) for port in range(1, count)]
-        found = [flow(EXT, HOST, through=RED, port=1 + index % (count - 1)) for index in range(2000)]
-        before, after = (flows.Translation(specs, AROUND) for specs in (old, old[1:]))
-        start = time.perf_counter()
-        assert list(flows.stale(found, before, after)), "the removed one has flows"
-        return time.perf_counter() - start
-
-    assert min(seconds(4000) for _ in range(3)) < 5 * min(seconds(10) for _ in range(3))
+def test_of_thousands_of_specs_only_those_of_the_port_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = [to(RED, service={"ports": Ports(port, port)}) for port in range(1, 4000)]
+    found = [flow(EXT, HOST, through=RED, port=1 + index) for index in range(200)]
+    takes, looks = flows.Translation._takes, []
+    monkeypatch.setattr(flows.Translation, "_takes", lambda *args: looks.append(1) or takes(*args))
+    assert list(flows.stale(found, *(flows.Translation(specs, AROUND) for specs in (old, old[1:])))), (
+        "of the removed one"
+    )
+    assert len(looks) <= 2 * len(found)

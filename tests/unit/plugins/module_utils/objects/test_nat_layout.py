@@ -292,7 +292,7 @@ def test_what_is_shown_is_in_the_table(specs: list[Spec]) -> None:
 def test_a_forward_is_shown_by_its_elements() -> None:
     assert nat_layout.shown([spec(to="10.20.0.2", hairpin=net("10.20.0.0/24"), ports=Ports(8080, 8080))]) == [
         'forwards-tcp-ip: 80 comment "patchbay forward tcp 80 hairpin 10.20.0.0/24" : 10.20.0.2 . 8080',
-        "hairpin-tcp-ip: 10.20.0.0/24 . 10.20.0.2 . 8080",
+        "masqueraded-tcp-ip: 10.20.0.0/24 . 10.20.0.2 . 8080",
     ]
 
 

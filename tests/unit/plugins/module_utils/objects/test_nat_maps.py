@@ -166,7 +166,8 @@ def test_no_two_elements_of_a_set_overlap(specs: list[Spec]) -> None:
 
 
 def in_set(content: Content, source: str, target: str, port: int) -> bool:
-    what, found = content.sets["hairpin-tcp-ip"], content.elements["hairpin-tcp-ip"]
+    (name,) = {rule.member.name for rule in content.all_rules() if rule.member}
+    what, found = content.sets[name], content.elements[name]
     key = ip(source).packed + ip(target).packed + port.to_bytes(2, "big") + bytes(2)
     return any(overlap(what, element, Element(key, key)) for element in found)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import advice
 import faults
 import firewalls
 import pytest
@@ -141,6 +142,23 @@ def test_nothing_is_opened_for_neighbours_who_are_not_among_the_sources(lab: Box
     firewalls.docker_nft(lab)
     forward(lab, sources=[SOURCES[4]])
     assert [line for line in users_rules(lab) if LAB[4] in line] == []
+
+
+@backends
+def test_a_rule_that_is_asked_before_dockers_chain_for_others_is_left_alone(lab: Box, backend: str) -> None:
+    lab.serve("blue", 80)
+    BACKENDS[backend](lab)
+    tool = f"iptables-{backend}"
+    lab.tool(tool, "-I", "FORWARD", "-i", "uplink", "-j", "DROP")
+    before = lab.tool(tool, "-S", "FORWARD")
+    params = {"protocol": "tcp", "port": 80, "to_address": BLUE[4], "foreign_firewall": "allow"}
+    lab.checked("dnat_forward", **params)
+    assert lab.tool(tool, "-S", "FORWARD") == before
+    assert is_cut(lab, 4)
+    (said,) = advice.told(lab, "dnat_forward", **params)
+    assert "-i uplink -j DROP`" in said
+    advice.follow(lab, said)
+    assert lab.tcp(EXT, HOST4, 80)
 
 
 # ---- once, and no more than once

@@ -55,7 +55,7 @@ def decode(
     try:
         fields = _Reader(expressions).fields()
         return Rule(chain, comment=comment, handle=handle, **fields)
-    except (_Unreadable, ValueError, TypeError, KeyError, struct.error):
+    except (_Unreadable, ValueError, TypeError, LookupError, struct.error):
         return Rule(chain, Opaque(raw), comment, handle=handle)
 
 

@@ -310,10 +310,12 @@ def _is_mine(found: str, tag: str) -> bool:
 def _closed(state: State, netns: str | None, ours: t.Iterable[Opened]) -> State:
     """The state as it would be without these openings of ours, as far as they are in Docker's chain."""
     firewalls: Firewalls | None = state.get(("firewalls", netns))
-    gone = {replace(each.standing, whole=False) for each in ours}
+    gone = frozenset(replace(each.standing, whole=False) for each in ours)
     if firewalls is None or not gone:
         return state
-    return state.changed((), (firewalls.without(lambda one: replace(one, whole=False) in gone),))
+    if gone not in firewalls.answers:  # of many forwards each one asks
+        firewalls.answers[gone] = firewalls.without(lambda one: replace(one, whole=False) in gone)
+    return state.changed((), (firewalls.answers[gone],))
 
 
 def _asked(state: State, netns: str | None, tag: str, wanted: Spec) -> dict[Key, Opened]:

@@ -61,7 +61,8 @@ def parse(params: t.Mapping[str, t.Any]) -> Given:
             Target(
                 targets[family],
                 None if inside == outside else inside,
-                tuple(network for network in sources if network.version == family),
+                # Everybody is no limit at all.
+                tuple(network for network in sources if network.version == family and network.prefixlen),
                 local=params.get("local") is not False,
                 loopback=loopback and family == 4,
             )
@@ -119,7 +120,7 @@ def _address(text: str) -> Address:
         )
     if address.is_loopback:
         raise InvalidInput(
-            f"address: {address} is only reached by the machine itself; leave the option out and set localhost: true."
+            f"address: {address} is only reached by the machine itself; leave the option out and set loopback: true."
         )
     if address.is_multicast:
         raise InvalidInput(
@@ -177,7 +178,8 @@ def _families(
                     f"{option} {values[version]} is IPv{version} but {first} {other} is IPv{other.version}; "
                     "make one forward for each IP version, or name both everywhere."
                 )
-            if version in versions and version not in values:
+        for version in versions:
+            if version not in values:
                 raise InvalidInput(
                     f"{option}: nothing is said for IPv{version}, but {first} {named[first][version]} is IPv{version}; "
                     "name both IP versions, or make one forward for each."

@@ -101,22 +101,26 @@ def needed(state: State, netns: str | None, version: int, holders: t.Collection[
     return wanted
 
 
-def hold(state: State, netns: str | None, wanted: t.Mapping[str, Demand]) -> list[Step]:
-    """The steps by which everybody gets the values they demand, in order."""
+def hold(state: State, netns: str | None, wanted: t.Mapping[str, Demand], holders: t.Collection[str]) -> list[Step]:
+    """The steps by which everybody gets the values they demand, in order; those of ``holders`` who don't, let go."""
     return [
         step
         for name, demand in wanted.items()
-        for step in sysctl.hold(state, netns, name, demand.value, demand.holders, disturbed=_disturbed(name))
+        for step in sysctl.hold(
+            state,
+            netns,
+            name,
+            demand.value,
+            demand.holders,
+            leaving=frozenset(holders) - demand.holders,
+            disturbed=_disturbed(name),
+        )
     ]
 
 
 def release(state: State, netns: str | None, wanted: t.Mapping[str, Demand], holders: t.Collection[str]) -> list[Step]:
-    """The steps by which ``holders`` let go of what they don't demand; forwarding ends before what protects it."""
-    leaving = {
-        item.name: item.holders
-        & frozenset(holders) - (wanted[item.name].holders if item.name in wanted else frozenset())
-        for item in state.of(sysctl.Hold)
-    }
+    """The steps by which ``holders`` let go of what nobody demands; forwarding ends before what protects it."""
+    leaving = {item.name: frozenset(holders) for item in state.of(sysctl.Hold) if item.name not in wanted}
     names = sorted(leaving, key=lambda name: (name.endswith(".accept_ra"), _disturbed(name), name))
     return [
         step for name in names for step in sysctl.release(state, netns, name, leaving[name], disturbed=_disturbed(name))

@@ -176,7 +176,7 @@ class Nat:
         return [
             *forwarding.release(state, self.netns, wanted, holders),
             *self._translate(state),
-            *forwarding.hold(state, self.netns, wanted),
+            *forwarding.hold(state, self.netns, wanted, holders),
             *self._open(state),
         ]
 

@@ -113,7 +113,7 @@ def _masquerade_rule(spec: MasqueradeSpec, protocol: str | None, to_ports: Ports
 
 def _masquerades(content: Content) -> t.Iterator[MasqueradeSpec]:
     """What the rules say; with limited ports it is in the one for tcp."""
-    known: set[Key] = set()
+    found: dict[Key, MasqueradeSpec] = {}
     for rule in content.rules.get("postrouting", ()):
         if (
             not isinstance(rule.verdict, Masquerade)
@@ -128,9 +128,11 @@ def _masquerades(content: Content) -> t.Iterator[MasqueradeSpec]:
             rule.verdict.random,
             rule.verdict.ports,
         )
-        if rule.comment == f"patchbay masquerade {spec}" and spec.key not in known:
-            known.add(spec.key)
-            yield spec
+        if rule.comment == f"patchbay masquerade {spec}":
+            first = found.setdefault(spec.key, spec)
+            if spec.to_ports and not first.to_ports:  # somebody has changed the order
+                found[spec.key] = spec
+    yield from found.values()
 
 
 # ---- what comes back
@@ -155,7 +157,7 @@ def _hairpins(forwards: t.Iterable[ForwardSpec]) -> t.Iterator[tuple[Declaration
         rule = Rule(
             "postrouting",
             Masquerade(),
-            "patchbay: clients whose answers would not come back this way",
+            "patchbay: whose answers would not come back",
             family=family,
             protocol=protocol,
             translated=True,

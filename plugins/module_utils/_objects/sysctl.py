@@ -170,11 +170,19 @@ def without_duplicate_detection(netns: str | None, device: str, addresses: t.Ite
 
 
 def hold(
-    state: State, netns: str | None, name: str, value: str, holders: str | t.Iterable[str], *, disturbed: bool = False
+    state: State,
+    netns: str | None,
+    name: str,
+    value: str,
+    holders: str | t.Iterable[str],
+    *,
+    leaving: frozenset[str] = frozenset(),
+    disturbed: bool = False,
 ) -> list[Step]:
     """The steps by which ``holders``, one or several, get ``value`` and are recorded, unless it was there without us.
 
-    A ``disturbed`` setting is recorded even so, for giving back another one will overwrite it.
+    Those who are ``leaving`` at the same time are no longer on record. A ``disturbed`` setting is recorded even so, for
+    giving back another one will overwrite it.
     """
     held: Hold | None = state.get(("hold", netns, name))
     joining = _names(holders)
@@ -183,7 +191,9 @@ def hold(
         return []
     now: Sysctl = state.get(("sysctl", netns, name))
     previous = now.value if held is None else held.previous
-    fresh = Hold(netns, name, previous, joining | (held.holders if held else frozenset()), procsys.fold(value))
+    fresh = Hold(
+        netns, name, previous, joining | (held.holders - leaving if held else frozenset()), procsys.fold(value)
+    )
     record: list[Step] = [] if fresh == held else [KeepHold((held,) if held else (), (fresh,))]
     return record + steps  # the record first: a run that dies in between gives back rather than forgets
 

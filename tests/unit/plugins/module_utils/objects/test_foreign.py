@@ -177,6 +177,19 @@ def test_neighbours_on_a_bridge_have_a_code_of_their_own() -> None:
     assert "sysctl -w net.bridge.bridge-nf-call-iptables=0" in foreign.warnings(seen, None, MasqueradeSpec(LAB), "m")[1]
 
 
+def test_check_mode_foresees_that_nothing_drops_any_more() -> None:
+    seen = state(DOCKER)
+    steps = foreign.plan(seen, None, TAG, None, forward(), foreign.ALLOW)
+    assert foreign.shown(project(seen, steps), None, forward(), TAG) == []
+
+
+@pytest.mark.parametrize(("priority", "port"), [(-150, 8080), (0, 80)])
+def test_before_translation_the_commands_are_about_the_port_that_is_asked(priority: int, port: int) -> None:
+    table = Table("nft", "inet", "mine", (Chain("guard", (), "prerouting", "filter", priority, "drop"),))
+    (said,) = foreign.warnings(state(table), None, forward(port=8080), TAG)
+    assert f"tcp dport {port} " in said
+
+
 # ---- the three manners
 
 
@@ -221,6 +234,13 @@ def test_the_machines_tools_are_not_used_in_another_namespace() -> None:
     assert "the firewall of ufw" in said
     assert "`iptables-nft -I FORWARD " in said
     assert "`ufw " not in said
+
+
+def test_where_routing_is_not_done_yet_there_is_no_place_for_us() -> None:
+    chains = (dataclasses.replace(UFW.chains[0], hook="prerouting", priority=-150), *UFW.chains[1:])
+    table = dataclasses.replace(UFW, name="mangle", chains=chains)
+    assert plan(state(table), foreign.ALLOW, forward()) == []
+    assert "foreign_firewall: allow" not in foreign.warnings(state(table), None, forward(), TAG)[0]
 
 
 def test_ufw_is_not_asked_for_a_protocol_that_it_does_not_know() -> None:
@@ -286,20 +306,30 @@ def test_openings_of_others_with_similar_names_are_not_taken_back(tag: str, mine
     assert bool(plan(state(DOCKER, opened=[there]), foreign.REPORT, forward())) is mine
 
 
-def test_check_mode_foresees_what_drops_when_the_opening_is_gone() -> None:
+def passing() -> State:
+    """Docker's rules with an opening in them, as they are read."""
     seen = allowed(forward(), DOCKER)
-    mark = seen.of(Opened)[0].standing
-    accepts = tuple(
-        Rule((), Verdict("accept"), comment=f"patchbay: {TAG} [{mark.content} {purpose}]")
-        for purpose in ("new", "there", "back")
-    )
-    opened = dataclasses.replace(DOCKER, chains=(DOCKER.chains[0], Chain("DOCKER-USER", accepts)))
-    seen = state(opened, opened=seen.of(Opened))
+    mark = f"patchbay: {TAG} [{seen.of(Opened)[0].standing.content}"
+    accepts = tuple(Rule((), Verdict("accept"), comment=f"{mark} {word}]") for word in ("new", "there", "back"))
+    table = dataclasses.replace(DOCKER, chains=(DOCKER.chains[0], Chain("DOCKER-USER", accepts)))
+    return state(table, opened=seen.of(Opened))
+
+
+def test_check_mode_foresees_what_drops_when_the_opening_is_gone() -> None:
+    seen = passing()
     assert foreign.shown(seen, None, forward(), TAG) == []
     steps = foreign.plan(seen, None, TAG, forward(), forward(), foreign.REPORT)
     assert [each["owner"] for each in foreign.shown(project(seen, steps), None, forward(), TAG)] == ["docker"]
+
+
+def test_fail_fails_where_only_our_own_opening_lets_it_pass() -> None:
     with pytest.raises(ForeignFirewall):
-        foreign.plan(seen, None, TAG, forward(), forward(), foreign.FAIL)
+        plan(passing(), foreign.FAIL, forward(), forward())
+
+
+def test_who_passes_by_the_opening_of_another_needs_one_of_its_own() -> None:
+    other = "forward tcp 8080 ipv4"
+    assert plan(passing(), foreign.ALLOW, forward(port=8080), tag=other) == [("OpenFirewall", other)]
 
 
 # ---- steps

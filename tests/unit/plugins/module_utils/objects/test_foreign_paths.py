@@ -91,6 +91,11 @@ def test_sources_come_from_where_the_routes_lead(source: str, interfaces: list[s
     assert [path.packet.in_interface for path in of(forward(source))] == interfaces
 
 
+@pytest.mark.parametrize(("source", "client"), [("192.168.15.0/28", "192.168.15.0/28"), ("192.168.0.0/16", str(LAB))])
+def test_neighbours_are_those_of_the_sources_that_are_neighbours(source: str, client: str) -> None:
+    assert [path.packet.source for path in of(forward(source)) if path.packet.in_interface == "br0"] == [net(client)]
+
+
 def test_each_source_has_an_opening_of_its_own() -> None:
     found = {path.opening.tag: path.opening.source for path in of(forward("10.8.0.0/16", "198.51.100.0/24"))}
     assert found == {"tag from 10.8.0.0/16": net("10.8.0.0/16"), "tag from 198.51.100.0/24": net("198.51.100.0/24")}

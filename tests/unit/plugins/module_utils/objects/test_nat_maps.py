@@ -172,32 +172,49 @@ def in_set(content: Content, source: str, target: str, port: int) -> bool:
     return any(overlap(what, element, Element(key, key)) for element in found)
 
 
-_labs = st.sampled_from([net(text) for text in some.LABS[4]])
+def answered(wanted: list[tuple[t.Any, Ports]]) -> Content:
+    """The table for forwards to one target, each with its hairpin network and its ports at the target."""
+    found = nat_layout.layout(
+        ForwardSpec(
+            Service(4, "tcp", Ports(1000 + 100 * at, 1000 + 100 * at + len(inside) - 1)),
+            Target(ip("10.20.0.2"), inside, hairpin=lab),
+        )
+        for at, (lab, inside) in enumerate(wanted)
+    )
+    assert found is not None
+    return found
+
+
+hairpins = st.lists(
+    st.tuples(
+        st.sampled_from([net(text) for text in some.LABS[4]]),
+        st.sampled_from([Ports(80, 80), Ports(80, 90), Ports(85, 95), Ports(91, 99)]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+"""Networks inside each other, ranges that touch and overlap."""
 
 
 @given(
-    wanted=st.lists(
-        st.tuples(_labs, st.sampled_from([Ports(80, 80), Ports(80, 90), Ports(85, 95), Ports(91, 99)])), min_size=1
-    ),
+    wanted=hairpins,
     source=st.sampled_from(["10.20.0.1", "10.20.0.9", "10.20.7.1", "10.9.9.9", "192.0.2.1", "127.0.0.1"]),
     port=st.integers(79, 100),
 )
 def test_row_7_every_client_in_the_targets_network_is_let_in(
     wanted: list[tuple[t.Any, Ports]], source: str, port: int
 ) -> None:
-    """However the networks and ranges of several forwards are cut to elements that do not overlap."""
-    specs = [
-        ForwardSpec(
-            Service(4, "tcp", Ports(1000 + 100 * at, 1000 + 100 * at + len(inside) - 1)),
-            Target(ip("10.20.0.2"), inside, hairpin=lab),
-        )
-        for at, (lab, inside) in enumerate(wanted)
-    ]
-    content = nat_layout.layout(specs)
-    assert content is not None
     meant = any(ip(source) in lab and inside.low <= port <= inside.high for lab, inside in wanted)
+    content = answered(wanted)
     assert in_set(content, source, "10.20.0.2", port) == meant
     assert not in_set(content, source, "10.20.0.3", port)
+
+
+@given(wanted=hairpins)
+def test_networks_inside_each_other_are_cut_to_elements_that_do_not_overlap(wanted: list[tuple[t.Any, Ports]]) -> None:
+    content = answered(wanted)
+    for name, what in content.sets.items():
+        assert not [pair for pair in itertools.combinations(content.elements[name], 2) if overlap(what, *pair)]
 
 
 @pytest.mark.parametrize(

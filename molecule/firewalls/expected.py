@@ -47,15 +47,13 @@ STOPPED = {
 }
 """What each of them stops until there is an opening."""
 
+_ZONE = "The rule `reject` of chain filter_FWD_internal in table inet firewalld, the firewall of firewalld, rejects"
 CULPRITS = {
     "ufw": {
         4: ["The policy drop of chain FORWARD in table ip filter, the firewall of ufw, drops"],
         6: ["The policy drop of chain FORWARD in table ip6 filter, the firewall of ufw, drops"],
     },
-    "firewalld": dict.fromkeys(
-        (4, 6),
-        ["The rule `reject` of chain filter_FWD_internal in table inet firewalld, the firewall of firewalld, rejects"],
-    ),
+    "firewalld": {4: [_ZONE], 6: [_ZONE]},
     "docker": {
         4: [
             "The policy drop of chain FORWARD in table ip filter, the firewall of Docker, drops",

@@ -45,10 +45,9 @@ class Machine:
 
     def run(self, playbook: str = "translate.yml", **values: str) -> Run:
         """Run a playbook of the scenario for this machine alone. ``values`` are variables of lab.yml, without their lab_."""
-        inventory = pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
         extra = json.dumps({f"lab_{name}": value for name, value in values.items()})
         done = subprocess.run(
-            ["ansible-playbook", "-i", inventory, "--limit", self.name, "-e", extra, HERE / playbook],
+            ["ansible-playbook", "-i", self._inventory(), "--limit", self.name, "-e", extra, HERE / playbook],
             capture_output=True,
             text=True,
             check=False,
@@ -56,6 +55,22 @@ class Machine:
         assert done.returncode == 0, done.stdout + done.stderr
         warnings = [line.removeprefix(WARNING) for line in done.stderr.splitlines() if line.startswith(WARNING)]
         return Run(self.noted("said"), warnings)
+
+    def module(self, name: str, **options: Any) -> dict[str, Any]:
+        """Run one module for this machine; its result, also where it failed."""
+        words = [
+            "ansible",
+            "-i",
+            self._inventory(),
+            self.name,
+            "-m",
+            f"patchbay.netns.{name}",
+            "-a",
+            json.dumps(options),
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert " => " in done.stdout, done.stdout + done.stderr
+        return dict(json.loads(done.stdout.partition(" => ")[2]))
 
     def noted(self, name: str) -> Any:
         """What the last run, or ``prepare.yml``, has kept."""
@@ -68,3 +83,7 @@ class Machine:
     def snapshot(self) -> dict[str, dict[str, Any]]:
         """How everybody's firewall and our own things are now."""
         return dict(json.loads(self.host.check_output("python3 /root/snapshot.py")))
+
+    @staticmethod
+    def _inventory() -> pathlib.Path:
+        return pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")

@@ -70,7 +70,7 @@ def main() -> None:
     for answer in answers:
         if "who" in answer:
             answer["who"] = tokens[answer["who"]]
-    found = {f"{name}, IPv{version}": answer for (name, version), answer in zip(names, answers)}
+    found = {f"{name}, IPv{version}": answer for (name, version), answer in zip(names, answers, strict=True)}
     print(json.dumps(found, indent=1))
 
 

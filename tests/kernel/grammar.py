@@ -9,8 +9,6 @@ Most conditions are near the border of true: a packet of the crossing meets abou
 
 from __future__ import annotations
 
-from typing import Any
-
 from crossing import Sent
 from hypothesis import strategies as st
 
@@ -177,7 +175,7 @@ def conditions(*versions: int) -> st.SearchStrategy[str]:
 
 
 @st.composite
-def _rules(draw: Any, versions: tuple[int, ...], deeper: tuple[str, ...], hook: str) -> str:
+def _rules(draw: st.DrawFn, versions: tuple[int, ...], deeper: tuple[str, ...], hook: str) -> str:
     if draw(st.integers(0, 4)) == 0 and deeper == ("sub1", "sub2"):
         return draw(
             st.sampled_from([*_MAPS, *(_MAPS4 if 4 in versions else ()), *(_BOTH if len(versions) > 1 else ())])
@@ -190,7 +188,7 @@ def _rules(draw: Any, versions: tuple[int, ...], deeper: tuple[str, ...], hook: 
 
 
 @st.composite
-def tables(draw: Any, number: int, hooks: tuple[str, ...]) -> str:
+def tables(draw: st.DrawFn, number: int, hooks: tuple[str, ...]) -> str:
     """One table with one or two base chains and two chains that are jumped to."""
     family = draw(st.sampled_from(["inet", "inet", "ip", "ip6"]))
     versions = {"inet": (4, 6), "ip": (4,), "ip6": (6,)}[family]
@@ -207,7 +205,9 @@ def tables(draw: Any, number: int, hooks: tuple[str, ...]) -> str:
 
 
 @st.composite
-def firewalls(draw: Any, hooks: tuple[str, ...] = ("prerouting", "input", "forward", "forward", "postrouting")) -> str:
+def firewalls(
+    draw: st.DrawFn, hooks: tuple[str, ...] = ("prerouting", "input", "forward", "forward", "postrouting")
+) -> str:
     """A script of one to three tables."""
     return "\n".join(draw(tables(number, hooks)) for number in range(draw(st.integers(1, 3))))
 
@@ -283,7 +283,7 @@ _JUMPS = ("ACCEPT", "ACCEPT", "DROP", "DROP", "RETURN", "REJECT", "LOG", "MARK -
 
 
 @st.composite
-def iptables(draw: Any, version: int) -> str:
+def iptables(draw: st.DrawFn, version: int) -> str:
     """Something for iptables-restore(8): the table filter with chains at all hooks, and two more."""
     policy = st.sampled_from(["ACCEPT", "ACCEPT", "DROP"])
     lines = ["*filter", ":OUTPUT ACCEPT", ":SUB1 -", ":SUB2 -"]

@@ -142,7 +142,12 @@ ALL_SHAPES: list[dict[str, Any]] = [
     {"loopback": True, "port": "8000-8003", "to_port": "9000-9003", "address": [HOST4]},
     {"loopback": True, "port": "8000-8010", "in_interface": "uplink"},
     {"to_address": [BLUE[6]]},
-    {"to_address": [BLUE[6]], "to_port": "8080", "address": [HOST6], "sources": ["2001:db8:1::1/128", "2001:db8:113::/48"]},
+    {
+        "to_address": [BLUE[6]],
+        "to_port": "8080",
+        "address": [HOST6],
+        "sources": ["2001:db8:1::1/128", "2001:db8:113::/48"],
+    },
     {"to_address": [BLUE[4], BLUE[6]], "sources": ["203.0.113.9/32", "2001:db8:113::/48"], "port": "8000-8010"},
 ]
 
@@ -187,7 +192,9 @@ def test_pitfall_17_three_runs_and_every_order_end_in_the_same(lab: Box) -> None
 
 def test_pitfall_18_a_twin_of_somebody_else_stays(lab: Box) -> None:
     forward(lab)
-    theirs = rules(lab).replace("table inet patchbay", "table inet somebody").replace(" priority dstnat", " priority -99")
+    theirs = (
+        rules(lab).replace("table inet patchbay", "table inet somebody").replace(" priority dstnat", " priority -99")
+    )
     lab.nft(theirs)
     before = lab.nft("list table inet somebody")
     forward(lab, to_port=81)

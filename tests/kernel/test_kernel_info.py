@@ -26,7 +26,8 @@ table inet try {{
 """
 _INTERVALS = """
 add table inet try
-add map inet try wide { type ipv4_addr . inet_service : ipv4_addr; flags interval; counter; elements = { 192.0.2.0/24 . 80-90 : 192.0.2.1 } }
+add map inet try wide { type ipv4_addr . inet_service : ipv4_addr; flags interval; counter; }
+add element inet try wide { 192.0.2.0/24 . 80-90 : 192.0.2.1 }
 """
 
 

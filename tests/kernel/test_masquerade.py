@@ -21,7 +21,8 @@ from scenery import BLUE, BRIDGE_FILTER, FORWARDING, LAB, OUTSIDE, OWN, RED, ver
 
 def table(box: Box) -> str:
     """Our table as nft(8) shows it, less what its counters counted; or ''."""
-    return box.tool("nft", "-s", "list", "table", "inet", "patchbay") if "table inet patchbay" in box.nft("list ruleset") else ""
+    is_there = "table inet patchbay" in box.nft("list ruleset")
+    return box.tool("nft", "-s", "list", "table", "inet", "patchbay") if is_there else ""
 
 
 def table_with_counters(box: Box) -> str:
@@ -218,12 +219,14 @@ def test_pitfall_18_twins_of_others_stay(box: Box) -> None:
 STRANGERS = {
     "a rule without our comment": "add rule inet patchbay postrouting ip saddr 10.0.0.0/8 masquerade",
     "a rule before ours": "insert rule inet patchbay postrouting accept",
-    "a rule with a comment that lies": 'add rule inet patchbay postrouting ip saddr 10.0.0.0/8 masquerade comment "patchbay masquerade 11.0.0.0/8"',
+    "a rule with a comment that lies": "add rule inet patchbay postrouting ip saddr 10.0.0.0/8 masquerade "
+    'comment "patchbay masquerade 11.0.0.0/8"',
     "a chain": "add chain inet patchbay theirs { type filter hook forward priority 0; policy drop; }",
     "a chain that is jumped to": "add chain inet patchbay theirs\nadd rule inet patchbay postrouting jump theirs",
     "a set": "add set inet patchbay allowed { type ipv4_addr; elements = { 10.0.0.1 } }",
     "a set of another kind": "add set inet patchbay allowed { type mark . ether_addr; }",
-    "a map to chains": "add chain inet patchbay theirs\nadd map inet patchbay ways { type inet_service : verdict; elements = { 80 : goto theirs } }",
+    "a map to chains": "add chain inet patchbay theirs\n"
+    "add map inet patchbay ways { type inet_service : verdict; elements = { 80 : goto theirs } }",
     "a policy that drops": "add chain inet patchbay postrouting { policy drop; }",
     "a table put to sleep": "add table inet patchbay { flags dormant; }",
     "a chain of our name at another hook": "delete chain inet patchbay postrouting\n"
@@ -235,7 +238,8 @@ STRANGERS = {
 def test_what_is_not_ours_in_our_own_table_goes_in_one_run(box: Box, stranger: str) -> None:
     box.run("nat_masquerade", source=LAB[4])
     right = table(box)
-    box.nft(f"flush chain inet patchbay postrouting\n{STRANGERS[stranger]}" if "delete chain" in STRANGERS[stranger] else STRANGERS[stranger])
+    flush = "flush chain inet patchbay postrouting\n" if "delete chain" in STRANGERS[stranger] else ""
+    box.nft(f"{flush}{STRANGERS[stranger]}")
     assert table(box) != right
     assert box.checked("nat_masquerade", source=LAB[4]).changed
     assert table(box) == right
@@ -249,7 +253,8 @@ def test_the_order_of_rules_is_ours_and_comes_back(box: Box) -> None:
     found = re.findall(r'comment "patchbay masquerade (\S+)"', right)
     assert found == ["10.1.1.0/24", "10.1.0.0/16", "10.0.0.0/8", "fd00::/8"]
     lines = [line.strip() for line in right.splitlines() if "masquerade comment" in line]
-    box.nft("\n".join(["flush chain inet patchbay postrouting", *(f"add rule inet patchbay postrouting {line}" for line in reversed(lines))]))
+    shuffled = [f"add rule inet patchbay postrouting {line}" for line in reversed(lines)]
+    box.nft("\n".join(["flush chain inet patchbay postrouting", *shuffled]))
     assert box.checked("nat_masquerade", source="10.1.0.0/16").changed
     assert table(box) == right
 

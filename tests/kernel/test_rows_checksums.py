@@ -82,7 +82,7 @@ def watched(netns: str, device: str) -> Iterator[list[Seen]]:
         deadline = time.monotonic() + 0.05  # what arrived is in the queue by now
         while select.select([sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
             data, extra, _flags, where = sock.recvmsg(65535, 256)
-            status = next(struct.unpack_from("=I", value)[0] for _level, kind, value in extra if kind == _AUXDATA)
+            (status,) = (struct.unpack_from("=I", value)[0] for _level, kind, value in extra if kind == _AUXDATA)
             seen = understood(data, bool(status & _UNFINISHED))
             if seen is not None and where[2] != socket.PACKET_OUTGOING:
                 found.append(seen)

@@ -73,7 +73,8 @@ def _boxes(axes: Sequence[Sequence[str]], having: set[Options]) -> Iterator[tupl
     """Products of options that together are exactly ``having``: each grown from the first option that is left, axis by axis."""
     left = dict.fromkeys(options for options in itertools.product(*axes) if options in having)
     while left:
-        box = [{value} for value in next(iter(left))]
+        first, *_others = left
+        box = [{value} for value in first]
         for number, values in enumerate(axes):
             for value in values:
                 wider = [*box[:number], {value}, *box[number + 1 :]]

@@ -65,3 +65,20 @@ def test_the_warnings_commands_are_all_that_is_needed(machine: Machine, reported
 
 def test_absent_leaves_no_trace(machine: Machine, absent: After) -> None:
     assert absent.snapshot == machine.noted("before")
+
+
+def test_firewalld_is_not_reloaded_where_others_would_lose_by_it(machine: Machine, absent: After) -> None:
+    if machine.owner != "firewalld":
+        pytest.skip("only firewalld has to be reloaded, once")
+    machine.host.check_output("firewall-cmd --zone=public --add-service=http")
+    machine.host.check_output("iptables -A OUTPUT -d 203.0.113.9 -j DROP")
+    try:
+        before = machine.snapshot()
+        result = machine.module("nat_masquerade", source=SUBNET[4], out_interface="uplink", foreign_firewall="allow")
+        assert result["code"] == "CONFLICT"
+        assert "public (services)" in result["msg"]
+        assert "1 rules that other programs have in iptables" in result["msg"]
+        assert machine.snapshot() == before
+    finally:
+        machine.host.check_output("firewall-cmd --zone=public --remove-service=http")
+        machine.host.check_output("nft delete table ip filter")

@@ -147,7 +147,8 @@ def entries(data: bytes, family: int) -> t.Iterator[Entry]:
         if not first <= target < end <= len(data):
             raise ValueError(f"an entry at {offset} reaches from {target} to {end}")
         packet = data[offset : offset + PACKET_PART[family]]
-        yield Entry(offset, packet, tuple(_parts(data, first, target)), next(_parts(data, target, end)), end)
+        (last,) = _parts(data, target, end)
+        yield Entry(offset, packet, tuple(_parts(data, first, target)), last, end)
         offset = end
 
 

@@ -126,7 +126,7 @@ class Surroundings:
         """The interfaces that packets to the address may leave by."""
         known = self._known.get((version, address))
         if known is None:
-            best = (next(routes.of(address), {}) for (its, _), routes in self._tables.items() if its == version)
+            best = (next(routes.of(address), {}) for (its, _table), routes in self._tables.items() if its == version)
             known = frozenset().union(*(metrics[min(metrics)] for metrics in best if metrics))
             self._known[version, address] = known
         return known

@@ -50,7 +50,7 @@ class Goes:
 
 
 def rule(verdict: str, *conditions: t.Any) -> Rule:
-    kind, _, chain = verdict.partition(" ")
+    kind, _space, chain = verdict.partition(" ")
     return Rule(conditions, Verdict(kind, chain), verdict)
 
 

@@ -142,7 +142,6 @@ def test_a_forward_to_a_filtered_bridge_is_opened(neighbours: Box, way: str) -> 
     assert neighbours.tcp("red", HOST4, 80)
 
 
-@pytest.mark.xfail(reason="an opening has no rule for neighbour discovery, which is untracked multicast", strict=True)
 @ways
 def test_row_15_ipv6_neighbours_that_do_not_know_each_other_yet_meet(neighbours: Box, way: str) -> None:
     WAYS[way](neighbours, 6)

@@ -272,7 +272,6 @@ def test_a_drop_before_connection_tracking_is_named(served: Box) -> None:
     assert passes(served, port=8080)
 
 
-@pytest.mark.xfail(reason="the advice asks connection tracking, which knows nothing yet there", strict=True)
 def test_what_is_printed_about_a_drop_before_connection_tracking_lets_the_forward_pass(served: Box) -> None:
     admin(served, "tcp dport 80 drop", hook="prerouting", priority="raw")
     advice.follow(served, told(served)[0])

@@ -67,6 +67,12 @@ class State:
         kept = [item for key, item in self._items.items() if key not in gone or key in fresh]
         return State([*kept, *added])
 
+    def recognized(self, other: State) -> State:
+        """The same items; those that equal the other's are the other's, with all that was found out about them already."""
+        return State(
+            theirs if theirs == item else item for item, theirs in ((item, other.get(item.key)) for item in self)
+        )
+
 
 @dataclass(frozen=True)
 class Step(abc.ABC):

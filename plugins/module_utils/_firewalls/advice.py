@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 import typing as t
+from dataclasses import replace
 
 from .._kernel.nft_rules import short
 from .docker import program, rule_words
@@ -17,6 +18,7 @@ from .opening import PREFIX, Match, Opening, matches
 from .owners import TITLES, UNKNOWN
 from .walk import Finding
 
+_CONNTRACK = -200  # NF_IP_PRI_CONNTRACK
 _IPTABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
@@ -64,12 +66,18 @@ def by_hand(finding: Finding, opening: Opening) -> list[str]:
     comment = f"{PREFIX}{opening.tag}"
     if table.family in ("ip", "ip6") and table.name in _IPTABLES and (table.backend == "legacy" or chain.isupper()):
         start = [program(table.backend, opening.family), *(["-t", table.name] if table.name != "filter" else [])]
-        return [shlex.join([*start, "-I", chain, *rule_words(match, comment)]) for match in matches(opening)]
+        return [shlex.join([*start, "-I", chain, *rule_words(match, comment)]) for match in _wanted(finding, opening)]
     start = ["nft", "insert", "rule", table.family, table.name, chain]
     return [
         " ".join([*map(shlex.quote, start), *_nft_words(match, opening), _quoted(comment)])
-        for match in matches(opening)
+        for match in _wanted(finding, opening)
     ]
+
+
+def _wanted(finding: Finding, opening: Opening) -> t.Sequence[Match]:
+    """The accepts it takes. Before connection tracking a packet has no state, so one accept is for all packets of its kind."""
+    early = any(base.hook in ("prerouting", "output") and base.priority < _CONNTRACK for base in finding.table.chains)
+    return [replace(matches(opening)[0], states=())] if early else matches(opening)
 
 
 def _nft_words(match: Match, opening: Opening) -> t.Iterator[str]:

@@ -24,7 +24,7 @@ from .opening import PREFIX, Match, Opening, Standing, matches
 
 CHAIN = "DOCKER-USER"
 
-_MARK = re.compile(re.escape(PREFIX) + r"(?P<tag>.*) \[(?P<digest>[0-9a-f]{8}) (?P<purpose>new|there|back)\]")
+_MARK = re.compile(re.escape(PREFIX) + r"(?P<tag>.*) \[(?P<digest>[0-9a-f]{8}) (?P<purpose>new|there|back|find)\]")
 _FAMILIES = {"ip": 4, "ip6": 6}
 
 
@@ -74,7 +74,7 @@ def find(tables: t.Sequence[Table]) -> list[Standing]:
                 key = (table.backend, _FAMILIES[table.family], mark["tag"], mark["digest"])
                 found.setdefault(key, set()).add(mark["purpose"])
     return [
-        Standing("docker", backend, family, tag, digest, whole=len(purposes) == 3)
+        Standing("docker", backend, family, tag, digest, whole=purposes >= {"new", "there", "back"})
         for (backend, family, tag, digest), purposes in found.items()
     ]
 

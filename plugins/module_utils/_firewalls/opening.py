@@ -114,10 +114,13 @@ def matches(opening: Opening) -> tuple[Match, ...]:
         "new", there, back, opening.source, opening.destination, opening.protocol, opening.ports, states=("new",)
     )
     if opening.destination is not None:
+        # Neighbours on a bridge have to find each other first, by multicast that connection tracking leaves alone.
+        finding = (Match("find", there, back, protocol="ipv6-icmp", states=("untracked",)),)
         return (
             first,
             Match("there", there, back, destination=opening.destination, states=_KNOWN),
             Match("back", back, there, source=opening.destination, states=_KNOWN),
+            *(finding if opening.family == 6 and there is not None and there == back else ()),
         )
     return (
         first,

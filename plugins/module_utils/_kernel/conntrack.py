@@ -91,6 +91,8 @@ def flows(kernel: Kernel, netns: str | None, families: t.Iterable[int], wanted: 
     Raises KernelError.
     """
     found: dict[bytes, Flow] = {}
+    if _count(kernel, netns) == "0":  # the kernel would go through its whole table to say so
+        return []
     for family in families:
         for body in _dump(kernel, netns, family):
             flow = decode(family, body, wanted)
@@ -104,14 +106,15 @@ def _dump(kernel: Kernel, netns: str | None, family: int) -> list[bytes]:
         return t.cast("list[bytes]", kernel.netfilter(netns).ask(Raw(GET, 0, _generic(family)), dump=True))
     except Refusal as refusal:
         unknown = refusal.number in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
-        if unknown and not _tracks(kernel, netns):
+        if unknown and _count(kernel, netns) is None:
             return []
         raise refusal.explain("list the tracked connections (this needs the module nf_conntrack_netlink)") from None
 
 
-def _tracks(kernel: Kernel, netns: str | None) -> bool:
+def _count(kernel: Kernel, netns: str | None) -> str | None:
+    """How many flows are tracked; None where the kernel tracks none at all."""
     with kernel.inside(netns):
-        return procsys.read(_COUNT) is not None
+        return procsys.read(_COUNT)
 
 
 def _generic(family: int) -> bytes:

@@ -18,6 +18,7 @@ match: in doubt a flow is forgotten, which costs UDP nothing (its next packet as
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -229,10 +230,14 @@ class ForgetFlows(Step):
     new: tuple[Spec, ...] = ()
     reset_established: bool = False
 
+    @functools.cached_property
+    def concerned(self) -> list[Spec]:
+        """The specs whose flows may be on the old way."""
+        return _changed(self.old, self.new)
+
     def apply(self, kernel: Kernel) -> None:
-        changed = _changed(self.old, self.new)
-        versions = sorted({_version(spec) for spec in changed})
-        found = conntrack.flows(kernel, self.netns, versions, _concerned(changed))
+        versions = sorted({_version(spec) for spec in self.concerned})
+        found = conntrack.flows(kernel, self.netns, versions, _concerned(self.concerned))
         found = [flow for flow in found if self.reset_established or not flow.established]
         if not found:
             return
@@ -251,7 +256,7 @@ class ForgetFlows(Step):
         return list(
             dict.fromkeys(
                 line
-                for spec in _changed(self.old, self.new)
+                for spec in self.concerned
                 for line in _commands(spec, f"{prefix(self.netns)}conntrack -D", self.reset_established)
             )
         )
@@ -261,10 +266,8 @@ def forget(
     netns: str | None, old: t.Iterable[Spec], new: t.Iterable[Spec], reset_established: bool = False
 ) -> list[Step]:
     """The step that goes after the change of the rules from ``old`` to ``new``; none when no flow's way changes."""
-    before, after = tuple(old), tuple(new)
-    if not _changed(before, after):
-        return []
-    return [ForgetFlows(netns=netns, old=before, new=after, reset_established=reset_established)]
+    step = ForgetFlows(netns=netns, old=tuple(old), new=tuple(new), reset_established=reset_established)
+    return [step] if step.concerned else []
 
 
 def _commands(spec: Spec, command: str, reset: bool) -> t.Iterator[str]:

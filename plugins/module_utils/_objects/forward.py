@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from dataclasses import dataclass, replace
 
@@ -40,11 +41,11 @@ class Forward:
     def name(self) -> str:
         return f"forward of {', '.join(map(str, self.services))}{place(self.netns)}"
 
-    @property
+    @functools.cached_property
     def keys(self) -> tuple[Key, ...]:
         return tuple(("forward", str(service)) for service in self.services)
 
-    @property
+    @functools.cached_property
     def versions(self) -> tuple[int, ...]:
         return tuple(service.family for service in self.services)
 

@@ -47,6 +47,11 @@ class NatTable:
         """The forwards and masquerades in it."""
         return nat_layout.specs(self.content)
 
+    def knowing(self, specs: t.Mapping[Key, Spec]) -> NatTable:
+        """This table, of which it is known what is in it: to understand a thousand elements takes its time."""
+        self.__dict__["specs"] = dict(specs)
+        return self
+
 
 class PutNat(Step):
     """Makes the table what it is to be, in one batch: the kernel takes all of it or nothing."""
@@ -219,24 +224,32 @@ class Nat:
 
     def _translate(self, state: State) -> list[Step]:
         """The step that sets the table, and the one that ends flows on paths that are no more."""
-        table, now = self._table(state)
+        table: NatTable | None = state.get(("nat-table", self.netns))
+        asked = [(part, part.specs(state)) for part in self.parts]
+        alone = {spec.key: spec for _part, specs in asked for spec in specs}
+        content = nat_layout.layout(alone.values())
+        if table is not None and table.content == content:
+            table.knowing(alone)  # there is what was asked for, and nothing else
+            return []
+        now = table.specs if table else {}
         mine = {key for part in self.parts for key in part.keys}
         wanted = {key: spec for key, spec in now.items() if key not in mine}
         claims, taken, surrounded = Claims(self.netns, wanted.values()), state.of(Listening), self._is_surrounded(state)
-        for part in self.parts:
-            for spec in part.specs(state):
+        for part, specs in asked:
+            for spec in specs:
                 claims.add(spec)
-                if not part.force:
+                if not part.force and (taken or surrounded):
                     listeners.refuse(taken, now.get(spec.key), spec)
                     if surrounded:
                         _foreign().refuse_rivals(state, self.netns, spec, now.get(spec.key))
                 wanted[spec.key] = spec
-        content = nat_layout.layout(wanted.values())
-        if content == table:
+        if wanted != alone:
+            content = nat_layout.layout(wanted.values())
+        if content == (table.content if table else None):
             return []
         from . import flows
 
-        put = PutNat(*(_items(NatTable(self.netns, each) if each else None) for each in (table, content)))
+        put = PutNat(_items(table), _items(content and NatTable(self.netns, content).knowing(wanted)))
         return [put, *flows.forget(self.netns, now.values(), wanted.values(), any(part.reset for part in self.parts))]
 
     def _is_surrounded(self, state: State) -> bool:
@@ -272,7 +285,7 @@ class Nat:
         taken, surrounded = after.of(Listening), self._is_surrounded(after)
         for part in self.parts:
             out += part.warnings(before)
-            for spec in part.specs(before):
+            for spec in part.specs(before) if taken or surrounded else ():
                 out += listeners.warnings(taken, spec)
                 out += _foreign().warnings(after, self.netns, spec, holder(spec.key)) if surrounded else []
         return list(dict.fromkeys(out))

@@ -184,6 +184,11 @@ def test_an_unwanted_entry_is_not_read_on() -> None:
 # ---- asking and telling
 
 
+@pytest.fixture(autouse=True)
+def something_is_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conntrack.procsys, "read", lambda _name: "5")
+
+
 class Kernel:
     """Stands in for the kernel: what is asked and sent is kept; answers and refusals were put there before."""
 

@@ -9,13 +9,18 @@ import json
 import os
 import pathlib
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import testinfra
+import yaml
 from testinfra.host import Host
 
 HERE = pathlib.Path(__file__).resolve().parent
 WARNING = "[WARNING]: "
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,3 +92,11 @@ class Machine:
     @staticmethod
     def _inventory() -> pathlib.Path:
         return pathlib.Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
+
+
+def everywhere(work: Callable[[Machine], T]) -> dict[str, T]:
+    """Do the same on all machines of the scenario at once; the results by owner."""
+    platforms = yaml.safe_load(pathlib.Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"]
+    machines = [Machine(testinfra.get_host(f"podman://{platform['name']}")) for platform in platforms]
+    with ThreadPoolExecutor() as pool:
+        return dict(zip([machine.owner for machine in machines], pool.map(work, machines), strict=True))

@@ -32,6 +32,8 @@ FARTHER = "fd99::9"  # outside, in the half of all addresses in which the lab is
 GREEN = {4: "198.18.0.2", 6: "fd77::2"}  # behind HOST, but none of the lab's networks
 LOW = "10.77.0.1"  # HOST's own, in the half of all addresses in which 127.0.0.0/8 is too
 GROUPS = {4: ["239.15.15.15"], 6: ["ff05::15", "ff95::15"]}
+HOST_LINK_LOCAL = ("fe80::5", "febf::5")
+HOST_SITE_LOCAL = "fec0::5"
 LINK_LOCAL_UPPER = "febf::2"
 EAR, SECRET = 5000, 5353
 
@@ -108,6 +110,8 @@ def _people(box: Box) -> None:
     box.ip(f"-n blue addr add {LINK_LOCAL_UPPER}/64 dev veth-blue nodad")
     box.ip("-n red route add febf::/64 dev veth-red")
     box.ip(f"addr add {LOW}/32 dev lo")
+    for address in (*HOST_LINK_LOCAL, HOST_SITE_LOCAL):
+        box.ip(f"addr add {address}/64 dev v-net-0 nodad")
     box.ip(f"-n {EXT} addr add {FARTHER}/128 dev lo nodad")
     _green(box)
     _attacker(box)
@@ -175,6 +179,11 @@ def _probes(scene: Scene) -> dict[str, Callable[[], bool]]:
     named.update(_localhost(scene))
     named["IPv4 is counted once"] = partial(_counted, scene, OWN[4], 80, {("forwards-tcp-ip", 80): 1})
     named["IPv6 is counted once"] = partial(_counted, scene, OWN[6], 80, {("forwards-tcp-ip6", 80): 1})
+    for name, netns, device in (("red", "red", "veth-red"), ("host", None, "v-net-0")):
+        scope = scene.box.link(device, netns)["ifindex"]
+        for address in HOST_LINK_LOCAL:
+            to = f"{address}%{scope}"
+            named[f"what {name} sends to {address} is not counted"] = partial(_counted, scene, to, 80, {}, netns)
     named["what is for IPv6 only counts no IPv4"] = partial(_counted, scene, OWN[4], 8081, {})
     return named
 
@@ -202,6 +211,8 @@ def _of_version(scene: Scene, version: int) -> Iterator[tuple[str, Callable[[], 
     if version == 6:
         yield "outside reaches blue at port 8081", reaches(EXT, own, 8081, "blue", outside)
         yield "host reaches blue at port 8081", reaches(None, own, 8081, "blue")
+        for name, netns in (("red", "red"), ("host", None)):
+            yield f"{name} reaches blue at {HOST_SITE_LOCAL}", reaches(netns, HOST_SITE_LOCAL, 80, "blue")
         for target in (_link_local(scene.box), LINK_LOCAL_UPPER):
             yield f"red is seen by whom it sends to at {target}", partial(_keeps_its_source, scene, target)
     else:
@@ -273,10 +284,10 @@ def _unseen(scene: Scene, source: str, targets: tuple[str, ...]) -> bool:
     return bool(good) and tuple(bad) not in [tuple(peer) for peer in server.peers]
 
 
-def _counted(scene: Scene, to: str, port: int, wanted: dict[tuple[str, int], int]) -> bool:
+def _counted(scene: Scene, to: str, port: int, wanted: dict[tuple[str, int], int], netns: str | None = EXT) -> bool:
     """A connection is counted by the element that it is about, and by no other."""
     before = _counters(scene.box)
-    scene.box.tcp(EXT, to, port, timeout=SHORT)
+    scene.box.tcp(netns, to, port, timeout=SHORT)
     after = _counters(scene.box)
     grown = {name: after[name] - count for name, count in before.items() if after.get(name) != count}
     return grown == wanted

@@ -10,64 +10,83 @@ from typing import Any, NamedTuple
 
 import pytest
 from expected import CULPRITS, LANGUAGE, OPEN, STOPPED, SUBNET, Ways, closed, missing
-from firewalled import Machine, Run
+from firewalled import Machine, Run, everywhere
 
 
-class After(NamedTuple):
-    """What a run said, and how the machine is."""
+class TakenBack(NamedTuple):
+    """How the machine was after ``absent``, and what ``report`` said and did where there was ``allow`` again."""
 
+    absent: dict[str, Any]
     run: Run
-    snapshot: dict[str, Any]
+    reported: dict[str, Any]
     ways: Ways
 
 
-@pytest.fixture(scope="module")
-def reported(machine: Machine) -> Iterator[After]:
-    """After ``report`` where there was ``allow``."""
-    yield After(machine.run(foreign_firewall="report"), machine.snapshot(), machine.ways())
+def take_back(machine: Machine) -> TakenBack:
+    machine.run(state="absent")
+    absent = machine.snapshot()
     machine.run()
+    return TakenBack(absent, machine.run(foreign_firewall="report"), machine.snapshot(), machine.ways())
 
 
 @pytest.fixture(scope="module")
-def absent(machine: Machine) -> Iterator[After]:
-    yield After(machine.run(state="absent"), machine.snapshot(), {})
-    machine.run()
+def by_owner() -> Iterator[dict[str, TakenBack]]:
+    yield everywhere(take_back)
+    everywhere(Machine.run)
 
 
-def test_report_takes_back_what_allow_has_made(machine: Machine, reported: After) -> None:
-    assert reported.snapshot["theirs"] == machine.noted("before")["theirs"]
-    assert closed(reported.ways, OPEN) == STOPPED[machine.owner]
+@pytest.fixture(scope="module")
+def taken_back(machine: Machine, by_owner: dict[str, TakenBack]) -> TakenBack:
+    return by_owner[machine.owner]
+
+
+def test_absent_leaves_no_trace(machine: Machine, taken_back: TakenBack) -> None:
+    assert taken_back.absent == machine.noted("before")
+
+
+def test_report_takes_back_what_allow_has_made(machine: Machine, taken_back: TakenBack) -> None:
+    assert taken_back.reported["theirs"] == machine.noted("before")["theirs"]
+
+
+def test_what_was_taken_back_is_closed_again(machine: Machine, taken_back: TakenBack) -> None:
+    assert closed(taken_back.ways, OPEN) == STOPPED[machine.owner]
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_the_warnings_name_every_culprit_and_speak_the_owners_language(
-    machine: Machine, reported: After, version: int
+    machine: Machine, taken_back: TakenBack, version: int
 ) -> None:
     words = LANGUAGE[machine.owner].format(version=version, subnet=SUBNET[version])
-    found = [text for text in reported.run.warnings if words in text]
+    found = [text for text in taken_back.run.warnings if words in text]
     culprits = CULPRITS[machine.owner][version]
-    assert [any(text.startswith(culprit) for text in found) for culprit in culprits] == [True] * len(culprits)
+    assert [culprit for culprit in culprits if not any(text.startswith(culprit) for text in found)] == []
 
 
-def test_the_warnings_commands_are_all_that_is_needed(machine: Machine, reported: After) -> None:
+def undo(machine: Machine, printed: list[str]) -> list[str]:
+    """The commands that take back those of the warnings."""
     if machine.owner == "firewalld":
-        pytest.skip("each of its reloads takes seconds, and its commands for one object are proven by its own tests")
-    try:
-        for command in reported.run.printed:
-            machine.host.check_output(command.replace("%", "%%"))
-        assert missing(machine.ways()) == {}
-    finally:
-        for command in reported.run.printed:
-            back = command.replace(" prepend allow ", " delete allow ").replace(" -I ", " -D ")
-            machine.host.check_output(back.replace("%", "%%"))
-    assert machine.snapshot() == reported.snapshot
+        policy = "/etc/firewalld/policies/patchbay.xml.old"  # it keeps a copy of what it changes
+        reload = "firewall-cmd --reload && bash /root/firewalld-runtime.sh"
+        return [f"firewall-cmd --permanent --delete-policy=patchbay && rm -f {policy} && {reload}"]
+    return [command.replace(" prepend allow ", " delete allow ").replace(" -I ", " -D ") for command in printed]
 
 
-def test_absent_leaves_no_trace(machine: Machine, absent: After) -> None:
-    assert absent.snapshot == machine.noted("before")
+def test_the_warnings_commands_are_all_that_is_needed(
+    request: pytest.FixtureRequest, machine: Machine, taken_back: TakenBack
+) -> None:
+    if machine.owner == "firewalld":
+        reason = "the commands of each warning make the policy, which is an error where the last one's made it"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    printed = taken_back.run.printed
+    done = [machine.host.run(command.replace("%", "%%")).rc for command in printed]
+    ways = machine.ways()
+    for command in undo(machine, printed):
+        machine.host.check_output(command.replace("%", "%%"))
+    assert set(done) == {0}
+    assert missing(ways) == {}
 
 
-def test_firewalld_is_not_reloaded_where_others_would_lose_by_it(machine: Machine, absent: After) -> None:
+def test_firewalld_is_not_reloaded_where_others_would_lose_by_it(machine: Machine, taken_back: TakenBack) -> None:
     if machine.owner != "firewalld":
         pytest.skip("only firewalld has to be reloaded, once")
     machine.host.check_output("firewall-cmd --zone=public --add-service=http")

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What Docker's daemon does to a machine's filter tables when it starts: the policy drop, its chain for users, which it leaves
 # as it is, and chains for its own bridge, which it writes anew. Twice, in both kinds of iptables, so that a packet needs an
 # accept in each.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # firewalld as it is after `systemctl enable --now firewalld`, with a port that the administrator opened.
 set -euo pipefail
 systemctl enable --now firewalld

@@ -49,7 +49,7 @@ class Machine:
         self.owner = self.name.rpartition("-")[2]
 
     def run(self, playbook: str = "translate.yml", **values: str) -> Run:
-        """Run a playbook of the scenario for this machine alone. ``values`` are variables of lab.yml, without their lab_."""
+        """Run a playbook of the scenario for this machine alone. ``values`` are variables of vars/lab.yml, without their lab_."""
         extra = json.dumps({f"lab_{name}": value for name, value in values.items()})
         done = subprocess.run(
             ["ansible-playbook", "-i", self._inventory(), "--limit", self.name, "-e", extra, HERE / playbook],

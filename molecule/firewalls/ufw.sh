@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # ufw as it is after `ufw enable` on an installed machine, with two rules of the administrator's.
 set -euo pipefail
 ufw allow in on uplink to any port 22 proto tcp comment 'ssh'

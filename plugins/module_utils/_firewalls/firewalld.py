@@ -72,7 +72,8 @@ def content(opening: Opening) -> str:
 
 def commands(opening: Opening) -> list[str]:
     """The shell commands that make the opening on a machine that does not know the policy yet."""
-    create = [shlex.join(["firewall-cmd", "--permanent", *words]) for words in _CREATE]
+    make, *fill = (shlex.join(["firewall-cmd", "--permanent", *words]) for words in _CREATE)
+    create = [f"{make} || true", *fill]  # it may be there: another opening's commands made it
     return [
         *create,
         _command("--permanent", f"--policy={POLICY}", f"--add-rich-rule={content(opening)}"),

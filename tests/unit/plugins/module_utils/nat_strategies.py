@@ -139,7 +139,9 @@ def siblings(draw: t.Any) -> list[ForwardSpec]:
     ]
 
 
-spec_sets = st.one_of(st.lists(forwards() | forwards() | masquerades(), max_size=8), siblings()).map(compatible)
+spec_sets = st.one_of(st.lists(st.one_of(forwards(), forwards(), masquerades()), max_size=8), siblings()).map(
+    compatible
+)
 """Specs that may be in one table."""
 
 # ---- tables

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 import pytest
@@ -60,8 +61,7 @@ def test_every_service_overlaps_itself(one: Service) -> None:
 
 @given(one=some.forwards(), two=some.forwards())
 def test_a_conflict_does_not_depend_on_who_came_first(one: ForwardSpec, two: ForwardSpec) -> None:
-    there, back = (one, two), (two, one)
-    assert collide(*there) == collide(*back)
+    assert len({collide(*order) for order in itertools.permutations((one, two))}) == 1
 
 
 @given(one=some.forwards(), two=some.forwards())

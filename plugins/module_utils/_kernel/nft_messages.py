@@ -27,6 +27,7 @@ BATCH_BEGIN, BATCH_END = 0x10, 0x11
 SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 INET = 1  # NFPROTO_INET
 LIST_ELEMENT = 1  # NFTA_LIST_ELEM
+USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, libnftnl
 NESTED = 0x8000  # NLA_F_NESTED
 _TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK
 _HEADER = struct.Struct("=HH")
@@ -99,6 +100,17 @@ def as_signed(data: bytes | None) -> int | None:
 def as_text(data: bytes | None) -> str:
     """The value of a ``text`` attribute; empty when there is none."""
     return (data or b"").rstrip(b"\0").decode(errors="replace")
+
+
+def comment(userdata: bytes) -> str:
+    """The comment among the type-length-value triples that nft keeps with a rule."""
+    offset = 0
+    while offset + 2 <= len(userdata):
+        kind, length = userdata[offset], userdata[offset + 1]
+        if kind == USERDATA_COMMENT:
+            return userdata[offset + 2 : offset + 2 + length].rstrip(b"\0").decode(errors="replace")
+        offset += 2 + length
+    return ""
 
 
 # ---- messages

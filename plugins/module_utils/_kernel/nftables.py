@@ -25,7 +25,6 @@ from .nft_sets import Declaration, Element
 
 _APPEND = 0x800  # NLM_F_APPEND
 _DORMANT = 1  # NFT_TABLE_F_DORMANT
-_USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, libnftnl
 _LACKS = (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}  # NF_INET_*, linux/netfilter.h
 _HOOK_NAMES = {number: name for name, number in _HOOKS.items()}
@@ -129,20 +128,9 @@ def _rule(body: bytes) -> Rule:
         msg.as_text(found.get(_RULE_CHAIN)),
         [msg.decode(name, data) for name, data in raw],
         raw,
-        comment=_comment(found.get(_RULE_USERDATA, b"")),
+        comment=msg.comment(found.get(_RULE_USERDATA, b"")),
         handle=int.from_bytes(found.get(_RULE_HANDLE, b""), "big"),
     )
-
-
-def _comment(userdata: bytes) -> str:
-    """The comment among the type-length-value triples that nft keeps with a rule."""
-    offset = 0
-    while offset + 2 <= len(userdata):
-        kind, length = userdata[offset], userdata[offset + 1]
-        if kind == _USERDATA_COMMENT:
-            return userdata[offset + 2 : offset + 2 + length].rstrip(b"\0").decode(errors="replace")
-        offset += 2 + length
-    return ""
 
 
 # ---- changing
@@ -289,5 +277,5 @@ def _rule_message(
         attributes.append(msg.attribute(_RULE_POSITION, before.to_bytes(8, "big")))
     if comment:
         text = comment.encode() + b"\0"
-        attributes.append(msg.attribute(_RULE_USERDATA, bytes([_USERDATA_COMMENT, len(text)]) + text))
+        attributes.append(msg.attribute(_RULE_USERDATA, bytes([msg.USERDATA_COMMENT, len(text)]) + text))
     return msg.message(msg.NEWRULE, *attributes, flags=CREATE | (0 if before is not None else _APPEND))

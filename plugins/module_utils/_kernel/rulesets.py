@@ -20,6 +20,9 @@ from dataclasses import dataclass
 from .._errors import KernelError
 from .kernel import Kernel
 from .netlink import NetlinkSocket, Raw, Refusal
+from .nft_messages import comment
+from .nft_messages import pieces as each
+from .nft_messages import unpack as parse
 
 Attributes = dict[int, bytes]
 
@@ -38,7 +41,6 @@ _ELEM_KEY, _ELEM_DATA, _ELEM_FLAGS, _ELEM_KEY_END = 1, 2, 3, 10
 _ELEM_EXPRESSION, _ELEM_EXPRESSIONS = 7, 11
 _VALUE = 1  # NFTA_DATA_VALUE
 _LOOKUP_SET = 1
-_USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, libnftnl
 _ABSENT = (errno.EOPNOTSUPP, errno.EINVAL, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT)
 _TRIES = 20
 
@@ -219,29 +221,13 @@ class _Reading:
             yield FAMILIES.get(protocol, str(protocol)), parse(answer[4:])
 
 
-def each(data: bytes) -> t.Iterator[tuple[int, bytes]]:
-    """The attributes of a message or of a nest, as pairs of number and content; ends where the data make no sense."""
-    start = 0
-    while start + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, start)
-        if length < 4 or start + length > len(data):
-            return
-        yield kind & 0x3FFF, data[start + 4 : start + length]  # less NLA_F_NESTED and NLA_F_NET_BYTEORDER
-        start += (length + 3) & ~3
-
-
-def parse(data: bytes) -> Attributes:
-    """The attributes by number."""
-    return dict(each(data))
-
-
 def number(data: bytes | None) -> int:
     """A number as nf_tables sends them, in network byte order; 0 for an attribute that is not there."""
     return int.from_bytes(data or b"", "big")
 
 
 def text(data: bytes | None) -> str:
-    """A name, without its final zero; '' for an attribute that is not there."""
+    """A name, without its final zero, such that it can be sent back; '' for an attribute that is not there."""
     return (data or b"").rstrip(b"\0").decode(errors="surrogateescape")
 
 
@@ -271,7 +257,7 @@ def _rule(attributes: Attributes) -> RuleDump:
         text(attributes.get(_RULE_CHAIN)),
         number(attributes.get(_RULE_HANDLE)),
         expressions(attributes.get(_RULE_EXPRESSIONS, b"")),
-        _comment(attributes.get(_RULE_USERDATA, b"")),
+        comment(attributes.get(_RULE_USERDATA, b"")),
     )
 
 
@@ -282,17 +268,6 @@ def _element(attributes: Attributes) -> Element:
     more += [one for _kind, one in each(attributes.get(_ELEM_EXPRESSIONS, b""))]
     names = tuple(text(parse(one).get(_EXPRESSION_NAME)) for one in more)
     return Element(key, end, parse(attributes.get(_ELEM_DATA, b"")), number(attributes.get(_ELEM_FLAGS)), names)
-
-
-def _comment(userdata: bytes) -> str:
-    """The comment among the type-length-value triples that nft(8) keeps with a rule."""
-    offset = 0
-    while offset + 2 <= len(userdata):
-        kind, length = userdata[offset], userdata[offset + 1]
-        if kind == _USERDATA_COMMENT:
-            return userdata[offset + 2 : offset + 2 + length].rstrip(b"\0").decode(errors="replace")
-        offset += 2 + length
-    return ""
 
 
 _META_KEY = 2

@@ -234,7 +234,7 @@ def test_a_rule_of_ours_comes_back_with_its_comment(rule: Rule, comment: str) ->
     ],
 )
 def test_the_comment_is_found_among_what_nft_keeps_with_a_rule(userdata: bytes, comment: str) -> None:
-    assert nftables._comment(userdata) == comment
+    assert nft_messages.comment(userdata) == comment
 
 
 def test_a_chain_of_another_hook_is_read_as_such() -> None:

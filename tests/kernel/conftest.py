@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import world
 from box import Box
+from scenery import FORWARDING
+from tracking import install
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +45,15 @@ def lab(box: Box) -> Box:
     box.outside()
     box.red_and_blue()
     return box
+
+
+@pytest.fixture
+def routed(lab: Box) -> Box:
+    """The lab, HOST routes, and connections are tracked."""
+    for name in FORWARDING.values():
+        lab.sysctl(name, "1")
+    lab.nft(
+        "table inet tracking {\nchain prerouting { type filter hook prerouting priority 0; ct state new accept\n}\n}"
+    )
+    install(lab)
+    return lab

@@ -18,7 +18,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PING: dict[str, Any] = {"ansible.builtin.ping": {}}
-IDLE: dict[str, Any] = {"patchbay.netns.netns": {"name": "bench"}}
+FORWARD = {"protocol": "tcp", "port": "8099", "to_address": "192.0.2.2"}
+IDLE: dict[str, dict[str, Any]] = {
+    "a module with nothing to do": {"patchbay.netns.netns": {"name": "bench"}},
+    "the same, the largest module": {"patchbay.netns.dnat_forward": FORWARD},
+}
 TASKS = 12  # of one kind in a play
 
 
@@ -54,11 +58,13 @@ def measure(rounds: int) -> list[tuple[str, float, float]]:
             file.write_text(json.dumps(play(tasks)))
             return run(file)[0]
 
-        seconds([IDLE])  # from here on there is nothing to do
-        empty, idle, pings, build, same, down = ([] for _each in range(6))
+        seconds(list(IDLE.values()))  # from here on there is nothing to do
+        empty, pings, build, same, down = ([] for _each in range(5))
+        idle: dict[str, list[float]] = {name: [] for name in IDLE}
         for _round in range(rounds):
             empty.append(seconds([]))
-            idle.append(seconds([IDLE] * TASKS))
+            for name, task in IDLE.items():
+                idle[name].append(seconds([task] * TASKS))
             pings.append(seconds([PING] * TASKS))
             took, output = run(ROOT / "playbooks/site.yml")
             build.append(took)
@@ -66,10 +72,9 @@ def measure(rounds: int) -> list[tuple[str, float, float]]:
             down.append(run(ROOT / "playbooks/teardown.yml")[0])
         start = statistics.median(empty)
         return [
-            (
-                "a module with nothing to do",
-                (statistics.median(idle) - start) / TASKS,
-                (statistics.median(pings) - start) / TASKS,
+            *(
+                (name, (statistics.median(took) - start) / TASKS, (statistics.median(pings) - start) / TASKS)
+                for name, took in idle.items()
             ),
             (f"site.yml ({results(output)} results)", statistics.median(build), statistics.median(same)),
         ]

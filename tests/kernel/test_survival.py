@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin, namespaces
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.kernel import Kernel
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import sysctl
 from box import Box
@@ -57,7 +57,7 @@ class Machine:
 
 @pytest.fixture
 def machine(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
-    monkeypatch.setattr(dropin, "_INIT", "/proc/thread-self/ns/net")
+    monkeypatch.setattr(namespaces, "_BOOT", "/proc/thread-self/ns/net")
     with contextlib.ExitStack() as mounted:
         for folder in {Path(name).resolve() for name in FOLDERS if Path(name).is_dir()}:
             box.tool("mount", "-t", "tmpfs", "sysctl", str(folder))

@@ -19,6 +19,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import procsys
+from .attributes import NESTED, attribute, nested
 from .kernel import Kernel
 from .netlink import ACK, CREATE, EXCL, REQUEST, NetlinkSocket, Raw, Refusal
 
@@ -29,7 +30,7 @@ _IP, _PROTO, _TUPLE_ZONE = 1, 2, 3  # CTA_TUPLE_*
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3  # CTA_PROTO_*
 _ADDRESSES = {4: (1, 2), 6: (3, 4)}  # CTA_IP_*: source, destination
 _NAT_ADDRESSES, _NAT_PORTS = {4: (1, 2), 6: (4, 5)}, 3  # CTA_NAT_*: lowest and highest
-_NESTED_FLAG, _KIND = 0x8000, 0x3FFF  # NLA_F_NESTED, NLA_TYPE_MASK
+_KIND = 0x3FFF  # NLA_TYPE_MASK
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SIZES = {4: 4, 6: 16}
@@ -180,16 +181,16 @@ def _new(flow: Flow, destination: int, port: int) -> Raw:
     original = flow.original
     number = next(number for number, name in _PROTOCOLS.items() if name == flow.protocol)
     addresses = (original.destination, original.source)
-    answer = _nested(_IP, *(_pack(kind, value, size) for kind, value in zip(numbers, addresses))) + _nested(
+    answer = nested(_IP, *(_pack(kind, value, size) for kind, value in zip(numbers, addresses))) + nested(
         _PROTO,
         _pack(_NUMBER, number, 1),
         _pack(_SOURCE_PORT, original.destination_port, 2),
         _pack(_DESTINATION_PORT, original.source_port, 2),
     )
-    parts = [*flow.names, _nested(_REPLY, answer), _pack(_TIMEOUT, flow.timeout, 4)]
+    parts = [*flow.names, nested(_REPLY, answer), _pack(_TIMEOUT, flow.timeout, 4)]
     if (destination, port) != (original.destination, original.destination_port):
         where = (_pack(kind, destination, size) for kind in _NAT_ADDRESSES[flow.family])
-        parts.append(_nested(_NAT_DST, *where, _nested(_NAT_PORTS, _pack(1, port, 2), _pack(2, port, 2))))
+        parts.append(nested(_NAT_DST, *where, nested(_NAT_PORTS, _pack(1, port, 2), _pack(2, port, 2))))
     return Raw(NEW, REQUEST | ACK | CREATE | EXCL, _generic(flow.family) + b"".join(parts))
 
 
@@ -237,17 +238,9 @@ def _parts(body: bytes, start: int, end: int) -> dict[int, Span]:
     return found
 
 
-def _attribute(kind: int, content: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(content), kind) + content + b"\0" * (-len(content) & 3)
-
-
-def _nested(kind: int, *parts: bytes) -> bytes:
-    return _attribute(kind | _NESTED_FLAG, b"".join(parts))
-
-
 def _pack(kind: int, value: int, size: int) -> bytes:
     """A number in network order."""
-    return _attribute(kind, value.to_bytes(size, "big"))
+    return attribute(kind, value.to_bytes(size, "big"))
 
 
 def _whole(body: bytes, span: Span) -> bytes:
@@ -303,11 +296,11 @@ def _shape(family: int, tuple_kind: int) -> tuple[bytes, ...]:
     addresses = 4 + 2 * (4 + size)
     header = _ATTRIBUTE.pack
     return (
-        header(4 + addresses + 28, tuple_kind | _NESTED_FLAG),
-        header(addresses, _IP | _NESTED_FLAG),
+        header(4 + addresses + 28, tuple_kind | NESTED),
+        header(addresses, _IP | NESTED),
         header(4 + size, source),
         header(4 + size, destination),
-        header(28, _PROTO | _NESTED_FLAG),
+        header(28, _PROTO | NESTED),
         header(5, _NUMBER),
         header(6, _SOURCE_PORT),
         header(6, _DESTINATION_PORT),

@@ -25,7 +25,6 @@ NAME = "zz-patchbay.netns.conf"
 
 _BEFORE, _AFTER = ("/etc/sysctl.d",), ("/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 _LAST = "/etc/sysctl.conf"
-_INIT = "/proc/1/ns/net"
 _HEADER = """\
 # Made by the Ansible collection patchbay.netns, so that what its objects need stays when sysctl.d is read again.
 # Do not edit: every change of these objects writes it anew. It goes with the last object that needs a setting
@@ -52,15 +51,6 @@ class Assignment(t.NamedTuple):
     @property
     def is_pattern(self) -> bool:
         return any(c in "*?[" for c in self.path)
-
-
-def concerns(namespace: int) -> bool:
-    """Whether these files are meant for the namespace of this descriptor: for that of process 1, and no other."""
-    try:
-        there, here = os.stat(_INIT), os.fstat(namespace)
-    except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
 
 
 def text(values: t.Mapping[str, str]) -> str:

@@ -24,6 +24,7 @@ from . import syscalls
 
 DIRECTORY = "/run/netns"
 _OWN = "/proc/thread-self/ns/net"
+_BOOT = "/proc/1/ns/net"
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
 _MOUNT_WINDOW = 0.2  # seconds: `ip netns add` creates the file first and mounts a moment later
 
@@ -228,6 +229,16 @@ def processes(fd: int) -> list[Process]:
                 with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
                     found.append(Process(int(entry), comm.read().strip()))
     return sorted(found)
+
+
+def is_boots(file: int) -> bool:
+    """Whether a descriptor is of the namespace that the machine's daemons live in: that of process 1."""
+    try:
+        boot = os.stat(_BOOT)
+    except OSError:  # nobody may look, or there is no such process
+        return False
+    here = os.fstat(file)
+    return (here.st_dev, here.st_ino) == (boot.st_dev, boot.st_ino)
 
 
 def identity(fd: int) -> str:

@@ -16,6 +16,7 @@ import functools
 import struct
 import typing as t
 
+from . import attributes as nla
 from .netlink import REQUEST, Raw
 
 NEWTABLE, GETTABLE, DELTABLE = 0, 1, 2
@@ -28,78 +29,9 @@ SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES
 INET = 1  # NFPROTO_INET
 LIST_ELEMENT = 1  # NFTA_LIST_ELEM
 USERDATA_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, libnftnl
-NESTED = 0x8000  # NLA_F_NESTED
-_TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK
-_HEADER = struct.Struct("=HH")
-_BE32 = struct.Struct(">I")
 
 Value = t.Union[int, bytes]
 Attributes = tuple[tuple[str, Value], ...]
-
-
-# ---- attributes
-
-
-def attribute(kind: int, payload: bytes) -> bytes:
-    """One attribute, padded (linux/netlink.h, struct nlattr)."""
-    length = 4 + len(payload)
-    return _HEADER.pack(length, kind) + payload + b"\0" * (-length & 3)
-
-
-def number(kind: int, value: int) -> bytes:
-    """An attribute with a 32-bit number in network order; negative ones as their two's complement."""
-    return _HEADER.pack(8, kind) + _BE32.pack(value & 0xFFFFFFFF)
-
-
-def text(kind: int, value: str) -> bytes:
-    """An attribute with a text that ends with a zero byte."""
-    return attribute(kind, value.encode() + b"\0")
-
-
-def nested(kind: int, *parts: bytes) -> bytes:
-    """An attribute that holds attributes."""
-    return attribute(kind | NESTED, b"".join(parts))
-
-
-def pieces(data: bytes) -> t.Iterator[tuple[int, bytes]]:
-    """Kind and content of each attribute, in order. What is cut off or malformed ends it."""
-    start, size = 0, len(data)
-    while start + 4 <= size:
-        length, kind = _HEADER.unpack_from(data, start)
-        if length < 4 or start + length > size:
-            return
-        yield kind & _TYPE_MASK, data[start + 4 : start + length]
-        start += (length + 3) & ~3
-
-
-def unpack(data: bytes) -> dict[int, bytes]:
-    """The attributes by kind; of one that is there twice, the last."""
-    # As ``pieces``, written out: most of reading a large table is this loop.
-    found: dict[int, bytes] = {}
-    start, size = 0, len(data)
-    while start + 4 <= size:
-        length, kind = _HEADER.unpack_from(data, start)
-        if length < 4 or start + length > size:
-            break
-        found[kind & _TYPE_MASK] = data[start + 4 : start + length]
-        start += (length + 3) & ~3
-    return found
-
-
-def as_number(data: bytes | None) -> int | None:
-    """The value of a ``number`` attribute."""
-    return _BE32.unpack(data)[0] if data is not None and len(data) == 4 else None
-
-
-def as_signed(data: bytes | None) -> int | None:
-    """The same for an attribute that may be negative."""
-    value = as_number(data)
-    return value - (1 << 32) if value is not None and value & 0x80000000 else value
-
-
-def as_text(data: bytes | None) -> str:
-    """The value of a ``text`` attribute; empty when there is none."""
-    return (data or b"").rstrip(b"\0").decode(errors="replace")
 
 
 def comment(userdata: bytes) -> str:
@@ -190,13 +122,13 @@ def encode(expression: Expression) -> bytes:
 def _packed(at: int, kind: str, value: Value) -> bytes:
     if kind == "data":
         if isinstance(value, int):
-            return nested(at, nested(_DATA_VERDICT, number(_VERDICT_CODE, value)))
-        return nested(at, attribute(_DATA_VALUE, value))
+            return nla.nested(at, nla.nested(_DATA_VERDICT, nla.number(_VERDICT_CODE, value)))
+        return nla.nested(at, nla.attribute(_DATA_VALUE, value))
     if isinstance(value, bytes):
-        return attribute(at, value + b"\0")
+        return nla.attribute(at, value + b"\0")
     if kind == "number":
-        return number(at, value)
-    return attribute(at, struct.pack(">Q" if kind == "wide" else "B", value))
+        return nla.number(at, value)
+    return nla.attribute(at, struct.pack(">Q" if kind == "wide" else "B", value))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -206,7 +138,7 @@ def decode(name: str, raw: bytes) -> Expression:
     if fields is None:
         return Expression(name, (), raw)
     found: list[tuple[str, Value]] = []
-    for at, content in pieces(raw):
+    for at, content in nla.pieces(raw):
         value = _unpacked(fields[at - 1][1], content) if 1 <= at <= len(fields) else None
         if value is None:
             return Expression(name, (), raw)
@@ -220,11 +152,13 @@ def _unpacked(kind: str, content: bytes) -> Value | None:
     if kind != "data":
         size = {"number": 4, "byte": 1, "wide": 8}[kind]
         return int.from_bytes(content, "big") if len(content) == size else None
-    data = unpack(content)
+    data = nla.unpack(content)
     if _DATA_VALUE in data:
         return data[_DATA_VALUE]
-    verdict = unpack(data.get(_DATA_VERDICT, b""))
-    return as_signed(verdict.get(_VERDICT_CODE)) if len(verdict) == 1 else None  # else a jump: to whom is not read here
+    verdict = nla.unpack(data.get(_DATA_VERDICT, b""))
+    return (
+        nla.as_signed(verdict.get(_VERDICT_CODE)) if len(verdict) == 1 else None
+    )  # else a jump: to whom is not read here
 
 
 def join(expressions: t.Iterable[Expression]) -> bytes:
@@ -235,15 +169,15 @@ def join(expressions: t.Iterable[Expression]) -> bytes:
 @functools.lru_cache(maxsize=4096)
 def element(expression: Expression) -> bytes:
     """An expression as an element of a list."""
-    return nested(LIST_ELEMENT, text(1, expression.name), nested(2, encode(expression)))
+    return nla.nested(LIST_ELEMENT, nla.text(1, expression.name), nla.nested(2, encode(expression)))
 
 
 def cut(data: bytes) -> list[tuple[str, bytes]]:
     """The opposite of ``join``, each expression with its name and its undecoded content."""
-    return [_cut_element(content) for _kind, content in pieces(data)]
+    return [_cut_element(content) for _kind, content in nla.pieces(data)]
 
 
 @functools.lru_cache(maxsize=4096)
 def _cut_element(data: bytes) -> tuple[str, bytes]:
-    found = unpack(data)
-    return as_text(found.get(1)), found.get(2, b"")
+    found = nla.unpack(data)
+    return nla.as_text(found.get(1)), found.get(2, b"")

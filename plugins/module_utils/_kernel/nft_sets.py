@@ -19,6 +19,7 @@ import struct
 import typing as t
 from dataclasses import dataclass, field
 
+from . import attributes as nla
 from . import nft_messages as msg
 from .netlink import CREATE
 from .nft_rules import Network, Ports
@@ -222,26 +223,26 @@ def added(table: str, what: Declaration, number: int) -> msg.Raw:
     concatenated = _CONCAT if what.interval and len(what.key) > 1 else 0
     flags = (_INTERVAL if what.interval else 0) | (_MAP if what.data else 0) | concatenated
     parts = [
-        msg.text(_TABLE, table),
-        msg.text(_NAME, what.name),
-        msg.number(_FLAGS, flags),
-        msg.number(_KEY_TYPE, _types(what.key)),
-        msg.number(_KEY_LENGTH, _length(what.key)),
+        nla.text(_TABLE, table),
+        nla.text(_NAME, what.name),
+        nla.number(_FLAGS, flags),
+        nla.number(_KEY_TYPE, _types(what.key)),
+        nla.number(_KEY_LENGTH, _length(what.key)),
     ]
     if what.data:
-        parts += [msg.number(_DATA_TYPE, _types(what.data)), msg.number(_DATA_LENGTH, _length(what.data))]
+        parts += [nla.number(_DATA_TYPE, _types(what.data)), nla.number(_DATA_LENGTH, _length(what.data))]
     if concatenated:
-        fields = (msg.nested(msg.LIST_ELEMENT, msg.number(_FIELD_LENGTH, _TYPES[kind][1])) for kind in what.key)
-        parts.append(msg.nested(_DESC, msg.nested(_DESC_CONCAT, *fields)))
-    parts.append(msg.number(_ID, number))
+        fields = (nla.nested(msg.LIST_ELEMENT, nla.number(_FIELD_LENGTH, _TYPES[kind][1])) for kind in what.key)
+        parts.append(nla.nested(_DESC, nla.nested(_DESC_CONCAT, *fields)))
+    parts.append(nla.number(_ID, number))
     if what.counter:
-        parts.append(msg.nested(_EXPR, msg.text(1, "counter"), msg.nested(2, msg.encode(_COUNTER))))
+        parts.append(nla.nested(_EXPR, nla.text(1, "counter"), nla.nested(2, msg.encode(_COUNTER))))
     return msg.message(msg.NEWSET, *parts, flags=CREATE)
 
 
 def removed(table: str, name: str) -> msg.Raw:
     """The message that removes the set with all that is in it."""
-    return msg.message(msg.DELSET, msg.text(_TABLE, table), msg.text(_NAME, name))
+    return msg.message(msg.DELSET, nla.text(_TABLE, table), nla.text(_NAME, name))
 
 
 def filled(kind: int, table: str, what: Declaration, elements: t.Iterable[Element]) -> list[msg.Raw]:
@@ -249,17 +250,17 @@ def filled(kind: int, table: str, what: Declaration, elements: t.Iterable[Elemen
     out: list[msg.Raw] = []
     chunk: list[bytes] = []
     size = 0
-    head = msg.text(_TABLE, table) + msg.text(_NAME, what.name)
+    head = nla.text(_TABLE, table) + nla.text(_NAME, what.name)
     flags = CREATE if kind == msg.NEWSETELEM else 0
     for element in elements:
         packed = _element(what, element, whole=kind == msg.NEWSETELEM)
         if size + len(packed) > _MOST_BYTES:
-            out.append(msg.message(kind, head, msg.nested(_ELEMENTS, *chunk), flags=flags))
+            out.append(msg.message(kind, head, nla.nested(_ELEMENTS, *chunk), flags=flags))
             chunk, size = [], 0
         chunk.append(packed)
         size += len(packed)
     if chunk:
-        out.append(msg.message(kind, head, msg.nested(_ELEMENTS, *chunk), flags=flags))
+        out.append(msg.message(kind, head, nla.nested(_ELEMENTS, *chunk), flags=flags))
     return out
 
 
@@ -272,8 +273,8 @@ def _element(what: Declaration, element: Element, *, whole: bool) -> bytes:
         body += _valued(_ELEM_DATA, element.data[: _length(what.data)])
     if whole and element.comment:
         text = element.comment.encode() + b"\0"
-        body += msg.attribute(_ELEM_USERDATA, bytes([_COMMENT, len(text)]) + text)
-    return msg.nested(msg.LIST_ELEMENT, body)
+        body += nla.attribute(_ELEM_USERDATA, bytes([_COMMENT, len(text)]) + text)
+    return nla.nested(msg.LIST_ELEMENT, body)
 
 
 def _valued(kind: int, value: bytes) -> bytes:
@@ -285,15 +286,15 @@ def _valued(kind: int, value: bytes) -> bytes:
 @functools.lru_cache(maxsize=256)
 def _around(kind: int, length: int) -> tuple[bytes, bytes]:
     """What comes before and behind a value of this length: the same in every element of a set."""
-    empty = msg.nested(kind, msg.attribute(_VALUE, bytes(length)))
+    empty = nla.nested(kind, nla.attribute(_VALUE, bytes(length)))
     return empty[:8], empty[8 + length :]
 
 
 def declared(body: bytes) -> Declaration | None:
     """The declaration in an answer to GETSET; None for a set of a kind that is not used here."""
-    found = msg.unpack(body)
-    flags = msg.as_number(found.get(_FLAGS)) or 0
-    key, data = _kinds(msg.as_number(found.get(_KEY_TYPE))), _kinds(msg.as_number(found.get(_DATA_TYPE)) or 0)
+    found = nla.unpack(body)
+    flags = nla.as_number(found.get(_FLAGS)) or 0
+    key, data = _kinds(nla.as_number(found.get(_KEY_TYPE))), _kinds(nla.as_number(found.get(_DATA_TYPE)) or 0)
     if (
         flags & ~(_INTERVAL | _MAP | _CONCAT)
         or key is None
@@ -302,9 +303,9 @@ def declared(body: bytes) -> Declaration | None:
         or not key
     ):
         return None
-    if msg.as_number(found.get(_KEY_LENGTH)) != _length(key):
+    if nla.as_number(found.get(_KEY_LENGTH)) != _length(key):
         return None
-    return Declaration(msg.as_text(found.get(_NAME)), key, data, bool(flags & _INTERVAL), _EXPR in found)
+    return Declaration(nla.as_text(found.get(_NAME)), key, data, bool(flags & _INTERVAL), _EXPR in found)
 
 
 def _kinds(number: int | None) -> tuple[str, ...] | None:
@@ -321,21 +322,21 @@ def _kinds(number: int | None) -> tuple[str, ...] | None:
 
 def is_named(body: bytes) -> bool:
     """Whether an answer to GETSET is about a set with a name; others are part of a rule, and go with it."""
-    return not (msg.as_number(msg.unpack(body).get(_FLAGS)) or 0) & _ANONYMOUS
+    return not (nla.as_number(nla.unpack(body).get(_FLAGS)) or 0) & _ANONYMOUS
 
 
 def name(body: bytes) -> str:
     """The name in an answer to GETSET, whatever the kind of set."""
-    return msg.as_text(msg.unpack(body).get(_NAME))
+    return nla.as_text(nla.unpack(body).get(_NAME))
 
 
 def elements(body: bytes) -> t.Iterator[Element | None]:
     """The elements in an answer to GETSETELEM; None for one of another shape."""
-    listed = msg.unpack(body).get(_ELEMENTS, b"")
-    for _kind, piece in msg.pieces(listed):
-        found = msg.unpack(piece)
+    listed = nla.unpack(body).get(_ELEMENTS, b"")
+    for _kind, piece in nla.pieces(listed):
+        found = nla.unpack(piece)
         key = _value(found.get(_ELEM_KEY))
-        if key is None or msg.as_number(found.get(_ELEM_FLAGS)):
+        if key is None or nla.as_number(found.get(_ELEM_FLAGS)):
             yield None
             continue
         end = _value(found.get(_ELEM_KEY_END))
@@ -364,4 +365,4 @@ def _comment(userdata: bytes | None) -> str:
 
 def request(kind: int, table: str, name: str = "") -> msg.Raw:
     """The request for all sets of the table (GETSET), or all elements of one (GETSETELEM)."""
-    return msg.message(kind, msg.text(_TABLE, table), *([msg.text(_NAME, name)] if name else []))
+    return msg.message(kind, nla.text(_TABLE, table), *([nla.text(_NAME, name)] if name else []))

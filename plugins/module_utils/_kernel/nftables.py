@@ -15,6 +15,7 @@ import errno
 import typing as t
 
 from .._errors import KernelError, NotOurs, Unsupported
+from . import attributes as nla
 from . import nft_decode, nft_encode, nft_sets
 from . import nft_messages as msg
 from .kernel import Kernel
@@ -53,9 +54,9 @@ def read(kernel: Kernel, netns: str | None) -> Content | None:
     """What the table holds, or None when there is none, nor nf_tables at all. Raises KernelError."""
     try:
         sock = _open(kernel, netns)
-        (table,) = sock.ask(msg.message(msg.GETTABLE, msg.text(_TABLE_NAME, TABLE)))
+        (table,) = sock.ask(msg.message(msg.GETTABLE, nla.text(_TABLE_NAME, TABLE)))
         chains = [_chain(body) for body in sock.ask(msg.message(msg.GETCHAIN), dump=True) if _is_ours(body)]
-        rules = sock.ask(msg.message(msg.GETRULE, msg.text(_RULE_TABLE, TABLE)), dump=True)
+        rules = sock.ask(msg.message(msg.GETRULE, nla.text(_RULE_TABLE, TABLE)), dump=True)
         sets = sock.ask(nft_sets.request(msg.GETSET, TABLE), dump=True)
         named = [body[4:] for body in sets if _is_ours(body) and nft_sets.is_named(body[4:])]
         declared = {nft_sets.name(body): nft_sets.declared(body) for body in named}
@@ -64,7 +65,7 @@ def read(kernel: Kernel, netns: str | None) -> Content | None:
         if refusal.number in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOENT):  # no table, or no nf_tables at all
             return None
         raise refusal.explain(f"list the nftables table {FAMILY} {TABLE}") from None
-    flags = msg.as_number(msg.unpack(table[4:]).get(_TABLE_FLAGS)) or 0
+    flags = nla.as_number(nla.unpack(table[4:]).get(_TABLE_FLAGS)) or 0
     known = {name: found for name, found in elements.items() if found is not None}
     return Content(
         {chain.name: chain for chain in chains},
@@ -87,20 +88,20 @@ def _open(kernel: Kernel, netns: str | None) -> NetlinkSocket:
 
 def _is_ours(body: bytes) -> bool:
     """Whether an answer about a chain, rule or set is about our table: each has the table's name first."""
-    return body[0] == msg.INET and msg.as_text(msg.unpack(body[4:]).get(_CHAIN_TABLE)) == TABLE
+    return body[0] == msg.INET and nla.as_text(nla.unpack(body[4:]).get(_CHAIN_TABLE)) == TABLE
 
 
 def _chain(body: bytes) -> Chain:
-    found = msg.unpack(body[4:])
-    name = msg.as_text(found.get(_CHAIN_NAME))
+    found = nla.unpack(body[4:])
+    name = nla.as_text(found.get(_CHAIN_NAME))
     if _CHAIN_HOOK not in found:
         return Chain(name)
-    hook = msg.unpack(found[_CHAIN_HOOK])
-    number, priority = msg.as_number(hook.get(_HOOK_NUMBER)), msg.as_signed(hook.get(_HOOK_PRIORITY))
-    policy = msg.as_number(found.get(_CHAIN_POLICY))
+    hook = nla.unpack(found[_CHAIN_HOOK])
+    number, priority = nla.as_number(hook.get(_HOOK_NUMBER)), nla.as_signed(hook.get(_HOOK_PRIORITY))
+    policy = nla.as_number(found.get(_CHAIN_POLICY))
     return Chain(
         name,
-        msg.as_text(found.get(_CHAIN_TYPE)),
+        nla.as_text(found.get(_CHAIN_TYPE)),
         _HOOK_NAMES.get(-1 if number is None else number, str(number)),
         priority or 0,
         _POLICIES.get(1 if policy is None else policy, str(policy)),
@@ -122,10 +123,10 @@ def _by_chain(rules: t.Iterable[Rule]) -> dict[str, tuple[Rule, ...]]:
 
 
 def _rule(body: bytes) -> Rule:
-    found = msg.unpack(body)
+    found = nla.unpack(body)
     raw = tuple(msg.cut(found.get(_RULE_EXPRESSIONS, b"")))
     return nft_decode.decode(
-        msg.as_text(found.get(_RULE_CHAIN)),
+        nla.as_text(found.get(_RULE_CHAIN)),
         [msg.decode(name, data) for name, data in raw],
         raw,
         comment=msg.comment(found.get(_RULE_USERDATA, b"")),
@@ -178,8 +179,8 @@ def _explained(kernel: Kernel, netns: str | None, change: Change, refusal: Refus
 
 
 def _is_owned(kernel: Kernel, netns: str | None) -> bool:
-    (table,) = kernel.netfilter(netns).ask(msg.message(msg.GETTABLE, msg.text(_TABLE_NAME, TABLE)))
-    return bool((msg.as_number(msg.unpack(table[4:]).get(_TABLE_FLAGS)) or 0) & 2)  # NFT_TABLE_F_OWNER
+    (table,) = kernel.netfilter(netns).ask(msg.message(msg.GETTABLE, nla.text(_TABLE_NAME, TABLE)))
+    return bool((nla.as_number(nla.unpack(table[4:]).get(_TABLE_FLAGS)) or 0) & 2)  # NFT_TABLE_F_OWNER
 
 
 def _lacking(kernel: Kernel, netns: str | None, change: Change, words: str) -> Unsupported:
@@ -220,7 +221,7 @@ def _missing_part(kernel: Kernel, netns: str | None, rule: Rule) -> str | None:
 def _messages(change: Change, number: int) -> t.Iterator[Raw]:
     adds = change.verb != "delete"
     if change.kind == "table":
-        attributes = [msg.text(_TABLE_NAME, TABLE), *([msg.number(_TABLE_FLAGS, 0)] if adds else [])]
+        attributes = [nla.text(_TABLE_NAME, TABLE), *([nla.number(_TABLE_FLAGS, 0)] if adds else [])]
         yield msg.message(msg.NEWTABLE if adds else msg.DELTABLE, *attributes, flags=CREATE if adds else 0)
     elif change.kind == "chain":
         yield _add_chain(change.subject) if adds else _delete_chain(change.subject.name)
@@ -237,27 +238,27 @@ def _messages(change: Change, number: int) -> t.Iterator[Raw]:
 
 
 def _add_chain(chain: Chain) -> Raw:
-    attributes = [msg.text(_CHAIN_TABLE, TABLE), msg.text(_CHAIN_NAME, chain.name)]
+    attributes = [nla.text(_CHAIN_TABLE, TABLE), nla.text(_CHAIN_NAME, chain.name)]
     if chain.type:
         attributes += [
-            msg.nested(
+            nla.nested(
                 _CHAIN_HOOK,
-                msg.number(_HOOK_NUMBER, _HOOKS.get(chain.hook, 0)),
-                msg.number(_HOOK_PRIORITY, chain.priority),
+                nla.number(_HOOK_NUMBER, _HOOKS.get(chain.hook, 0)),
+                nla.number(_HOOK_PRIORITY, chain.priority),
             ),
-            msg.number(_CHAIN_POLICY, 0 if chain.policy == "drop" else 1),
-            msg.text(_CHAIN_TYPE, chain.type),
+            nla.number(_CHAIN_POLICY, 0 if chain.policy == "drop" else 1),
+            nla.text(_CHAIN_TYPE, chain.type),
         ]
     return msg.message(msg.NEWCHAIN, *attributes, flags=CREATE)
 
 
 def _delete_chain(name: str) -> Raw:
-    return msg.message(msg.DELCHAIN, msg.text(_CHAIN_TABLE, TABLE), msg.text(_CHAIN_NAME, name))
+    return msg.message(msg.DELCHAIN, nla.text(_CHAIN_TABLE, TABLE), nla.text(_CHAIN_NAME, name))
 
 
 def _delete_rule(rule: Rule) -> Raw:
-    handle = msg.attribute(_RULE_HANDLE, (rule.handle or 0).to_bytes(8, "big"))
-    return msg.message(msg.DELRULE, msg.text(_RULE_TABLE, TABLE), msg.text(_RULE_CHAIN, rule.chain), handle)
+    handle = nla.attribute(_RULE_HANDLE, (rule.handle or 0).to_bytes(8, "big"))
+    return msg.message(msg.DELRULE, nla.text(_RULE_TABLE, TABLE), nla.text(_RULE_CHAIN, rule.chain), handle)
 
 
 def _add_rule(change: Change) -> Raw:
@@ -269,13 +270,13 @@ def _rule_message(
     chain: str, expressions: t.Iterable[msg.Expression], comment: str = "", before: int | None = None
 ) -> Raw:
     attributes = [
-        msg.text(_RULE_TABLE, TABLE),
-        msg.text(_RULE_CHAIN, chain),
-        msg.nested(_RULE_EXPRESSIONS, msg.join(expressions)),
+        nla.text(_RULE_TABLE, TABLE),
+        nla.text(_RULE_CHAIN, chain),
+        nla.nested(_RULE_EXPRESSIONS, msg.join(expressions)),
     ]
     if before is not None:
-        attributes.append(msg.attribute(_RULE_POSITION, before.to_bytes(8, "big")))
+        attributes.append(nla.attribute(_RULE_POSITION, before.to_bytes(8, "big")))
     if comment:
         text = comment.encode() + b"\0"
-        attributes.append(msg.attribute(_RULE_USERDATA, bytes([msg.USERDATA_COMMENT, len(text)]) + text))
+        attributes.append(nla.attribute(_RULE_USERDATA, bytes([msg.USERDATA_COMMENT, len(text)]) + text))
     return msg.message(msg.NEWRULE, *attributes, flags=CREATE | (0 if before is not None else _APPEND))

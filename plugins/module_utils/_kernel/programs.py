@@ -15,11 +15,11 @@ import subprocess
 import typing as t
 
 from .._errors import PatchbayError
+from . import namespaces
 from .kernel import Kernel
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _TIMEOUT = 60  # seconds; a firewall's lock may be held for a while
-_BOOT = "/proc/1/ns/net"
 
 
 class ProgramFailed(PatchbayError):
@@ -74,12 +74,7 @@ def in_boot_namespace(kernel: Kernel, netns: str | None) -> bool:
     Programs that talk to a daemon (firewall-cmd), or load what is configured for the boot (ufw), mean that one wherever
     they are started.
     """
-    try:
-        boot = os.stat(_BOOT)
-    except OSError:
-        return False
-    here = os.fstat(kernel.file(netns))
-    return (here.st_dev, here.st_ino) == (boot.st_dev, boot.st_ino)
+    return namespaces.is_boots(kernel.file(netns))
 
 
 def _shown(netns: str | None, command: t.Sequence[str]) -> str:

@@ -18,11 +18,12 @@ import typing as t
 from dataclasses import dataclass
 
 from .._errors import KernelError
+from .attributes import attribute
+from .attributes import pieces as each
+from .attributes import unpack as parse
 from .kernel import Kernel
 from .netlink import NetlinkSocket, Raw, Refusal
 from .nft_messages import comment
-from .nft_messages import pieces as each
-from .nft_messages import unpack as parse
 
 Attributes = dict[int, bytes]
 
@@ -212,9 +213,8 @@ class _Reading:
         """Yields the family and the attributes of each answer; ``names`` are attribute numbers and texts in turn."""
         numbers = {name: value for value, name in FAMILIES.items()}
         body = struct.pack("!BBH", numbers.get(family, 0), 0, 0)
-        for attribute, value in zip(names[::2], names[1::2]):
-            data = value.encode(errors="surrogateescape") + b"\0"
-            body += struct.pack("=HH", 4 + len(data), attribute) + data + b"\0" * (-len(data) % 4)
+        for kind_of_name, value in zip(names[::2], names[1::2]):
+            body += attribute(kind_of_name, value.encode(errors="surrogateescape") + b"\0")
         for answer in self._sock.ask(Raw(_SUBSYSTEM << 8 | kind, 0, body), dump=True):
             protocol, _version, generation = struct.unpack_from("!BBH", answer)
             self.generations.add(generation)

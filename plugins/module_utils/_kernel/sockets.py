@@ -17,6 +17,7 @@ import struct
 import typing as t
 from dataclasses import dataclass
 
+from .attributes import unpack
 from .kernel import Kernel
 from .netlink import NetlinkSocket, Raw, Refusal
 
@@ -95,7 +96,7 @@ def decode(answer: bytes, protocol: str) -> list[Listener]:
     family, state, _timer, _retrans, port, source, device, uid, inode = _ANSWER.unpack_from(answer)
     if family not in (socket.AF_INET, socket.AF_INET6) or state != _PROTOCOLS[protocol][1]:
         return []
-    attributes = dict(_attributes(answer, _ANSWER.size))
+    attributes = unpack(answer[_ANSWER.size :])
     address = ipaddress.ip_address(source[:4] if family == socket.AF_INET else source)
     both = family == socket.AF_INET6 and not any(source) and not any(attributes.get(_SKV6ONLY, b""))
     addresses = _locals(attributes.get(_LOCALS, b"")) or [address]
@@ -108,15 +109,6 @@ def decode(answer: bytes, protocol: str) -> list[Listener]:
 
 def _plain(address: Address) -> Address:
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def _attributes(data: bytes, offset: int) -> t.Iterator[tuple[int, bytes]]:
-    while offset + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, offset)
-        if length < 4:
-            return
-        yield kind, data[offset + 4 : offset + length]
-        offset += (length + 3) & ~3
 
 
 def _locals(data: bytes) -> list[Address]:

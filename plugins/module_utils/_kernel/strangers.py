@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from . import attributes as nla
 from . import nft_messages as msg
 from .kernel import Kernel
 from .netlink import Refusal
@@ -46,6 +47,6 @@ def _has_chains(kernel: Kernel, netns: str | None) -> bool:
 
 
 def _is_foreign(body: bytes) -> bool:
-    found = msg.unpack(body[4:])
-    ours = body[0] == msg.INET and msg.as_text(found.get(_CHAIN_TABLE)) == TABLE
+    found = nla.unpack(body[4:])
+    ours = body[0] == msg.INET and nla.as_text(found.get(_CHAIN_TABLE)) == TABLE
     return _CHAIN_HOOK in found and not ours

@@ -19,7 +19,7 @@ from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import InvalidInput
-from .._kernel import dropin, holds, procsys
+from .._kernel import dropin, holds, namespaces, procsys
 from .._kernel.kernel import Kernel
 from .checks import Interface
 from .words import place, prefix
@@ -93,7 +93,7 @@ class KeepHold(Step):
         for hold in self.after:
             records[hold.name] = holds.Record(hold.previous, sorted(hold.holders), hold.value)
         # The record last: a run that dies in between is one that the next run repeats.
-        if dropin.concerns(kernel.file(subject.netns)):
+        if namespaces.is_boots(kernel.file(subject.netns)):
             dropin.write({name: record.value for name, record in records.items() if record.value is not None})
         holds.write(kernel.identity(subject.netns), records)
 
@@ -126,7 +126,7 @@ def observe(kernel: Kernel, netns: str | None, name: str) -> list[Item]:
 
 def observe_rivals(kernel: Kernel, netns: str | None, names: t.Iterable[str]) -> list[Item]:
     """For each of the settings, the lines that win over ours when the machine's configuration is read again."""
-    if not dropin.concerns(kernel.file(netns)):
+    if not namespaces.is_boots(kernel.file(netns)):
         return []
     found = ((name, dropin.rivals(name)) for name in names)
     return [Rivals(netns, name, lines) for name, lines in found if lines]

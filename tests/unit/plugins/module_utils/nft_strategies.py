@@ -10,7 +10,7 @@ import ipaddress
 import struct
 import typing as t
 
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_messages
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel.attributes import attribute
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_rules import (
     CHAINS,
     FIELDS,
@@ -76,7 +76,7 @@ _leaves = st.integers(0, 300).map(lambda number: struct.pack(">I", number)) | st
 attributes = st.recursive(
     _leaves,
     lambda inner: st.lists(st.tuples(_kinds, inner), max_size=4).map(
-        lambda found: b"".join(nft_messages.attribute(kind, data) for kind, data in found)
+        lambda found: b"".join(attribute(kind, data) for kind, data in found)
     ),
     max_leaves=12,
 )

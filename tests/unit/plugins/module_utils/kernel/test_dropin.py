@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin, namespaces
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,23 +147,23 @@ def test_a_folder_that_can_not_be_made_is_no_error(root: Path) -> None:
 
 def test_the_namespace_of_process_1_is_concerned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "net").touch()
-    monkeypatch.setattr(dropin, "_INIT", str(tmp_path / "net"))
+    monkeypatch.setattr(namespaces, "_BOOT", str(tmp_path / "net"))
     with (tmp_path / "net").open() as namespace:
-        assert dropin.concerns(namespace.fileno())
+        assert namespaces.is_boots(namespace.fileno())
 
 
 def test_another_one_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("net", "other"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(dropin, "_INIT", str(tmp_path / "net"))
+    monkeypatch.setattr(namespaces, "_BOOT", str(tmp_path / "net"))
     with (tmp_path / "other").open() as namespace:
-        assert not dropin.concerns(namespace.fileno())
+        assert not namespaces.is_boots(namespace.fileno())
 
 
 def test_where_process_1_can_not_be_seen_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dropin, "_INIT", str(tmp_path / "missing"))
+    monkeypatch.setattr(namespaces, "_BOOT", str(tmp_path / "missing"))
     with (tmp_path / "net").open("w") as namespace:
-        assert not dropin.concerns(namespace.fileno())
+        assert not namespaces.is_boots(namespace.fileno())
 
 
 # ---- who wins over it

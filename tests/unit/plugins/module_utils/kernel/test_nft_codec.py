@@ -12,6 +12,7 @@ import typing as t
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import (
+    attributes,
     nft_decode,
     nft_encode,
     nft_messages,
@@ -45,62 +46,62 @@ EXPRESSIONS = [
 
 @given(found=st.lists(st.tuples(kinds, st.binary(max_size=40)), max_size=6))
 def test_attributes_are_cut_as_they_were_packed(found: list[tuple[int, bytes]]) -> None:
-    data = b"".join(nft_messages.attribute(kind, content) for kind, content in found)
-    assert list(nft_messages.pieces(data)) == found
+    data = b"".join(attributes.attribute(kind, content) for kind, content in found)
+    assert list(attributes.pieces(data)) == found
 
 
 @given(content=st.binary(max_size=40))
 def test_every_attribute_ends_at_a_multiple_of_four(content: bytes) -> None:
-    packed = nft_messages.attribute(1, content)
+    packed = attributes.attribute(1, content)
     assert len(packed) % 4 == 0
     assert packed[4 + len(content) :] == bytes(len(packed) - 4 - len(content))
 
 
 @given(number=st.integers(0, 2**32 - 1))
 def test_numbers_are_in_network_order(number: int) -> None:
-    ((_kind, data),) = nft_messages.pieces(nft_messages.number(3, number))
+    ((_kind, data),) = attributes.pieces(attributes.number(3, number))
     assert data == struct.pack(">I", number)
-    assert nft_messages.as_number(data) == number
+    assert attributes.as_number(data) == number
 
 
 @given(number=st.integers(-(2**31), 2**31 - 1))
 def test_negative_numbers_come_back(number: int) -> None:
-    ((_kind, data),) = nft_messages.pieces(nft_messages.number(3, number))
-    assert nft_messages.as_signed(data) == number
+    ((_kind, data),) = attributes.pieces(attributes.number(3, number))
+    assert attributes.as_signed(data) == number
 
 
 @pytest.mark.parametrize("data", [None, b"", b"123", b"12345"])
 def test_what_is_no_number_is_none(data: bytes | None) -> None:
-    assert nft_messages.as_number(data) is None
-    assert nft_messages.as_signed(data) is None
+    assert attributes.as_number(data) is None
+    assert attributes.as_signed(data) is None
 
 
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=30))
 def test_texts_end_with_a_zero_byte(text: str) -> None:
-    ((_kind, data),) = nft_messages.pieces(nft_messages.text(1, text))
+    ((_kind, data),) = attributes.pieces(attributes.text(1, text))
     assert data == text.encode() + b"\0"
-    assert nft_messages.as_text(data) == text
+    assert attributes.as_text(data) == text
 
 
 def test_nested_attributes_are_marked_as_such() -> None:
-    packed = nft_messages.nested(2, nft_messages.number(1, 7))
+    packed = attributes.nested(2, attributes.number(1, 7))
     assert struct.unpack_from("=HH", packed) == (12, 2 | 0x8000)
-    assert nft_messages.unpack(nft_messages.unpack(packed)[2]) == {1: b"\0\0\0\7"}
+    assert attributes.unpack(attributes.unpack(packed)[2]) == {1: b"\0\0\0\7"}
 
 
 @given(data=st.binary(max_size=60))
 def test_random_bytes_can_be_cut(data: bytes) -> None:
-    assert sum(len(content) for _kind, content in nft_messages.pieces(data)) <= len(data)
+    assert sum(len(content) for _kind, content in attributes.pieces(data)) <= len(data)
 
 
 @given(data=some.attributes | st.binary(max_size=60))
 def test_by_kind_the_last_of_each_counts(data: bytes) -> None:
-    assert nft_messages.unpack(data) == dict(nft_messages.pieces(data))
+    assert attributes.unpack(data) == dict(attributes.pieces(data))
 
 
 def test_an_attribute_that_is_cut_off_ends_the_list() -> None:
-    data = nft_messages.number(1, 1) + nft_messages.number(2, 2)
-    assert list(nft_messages.pieces(data[:-1])) == [(1, b"\0\0\0\1")]
+    data = attributes.number(1, 1) + attributes.number(2, 2)
+    assert list(attributes.pieces(data[:-1])) == [(1, b"\0\0\0\1")]
 
 
 def test_a_message_names_its_subsystem_and_family() -> None:
@@ -144,9 +145,9 @@ def test_expressions_are_the_kernels_own_bytes(expression: Expression, data: str
 @pytest.mark.parametrize(
     "data",
     [
-        nft_messages.number(99, 1),
-        nft_messages.attribute(1, b"123"),
-        nft_messages.nested(3, nft_messages.nested(2, nft_messages.number(1, 0), nft_messages.text(2, "to"))),
+        attributes.number(99, 1),
+        attributes.attribute(1, b"123"),
+        attributes.nested(3, attributes.nested(2, attributes.number(1, 0), attributes.text(2, "to"))),
     ],
 )
 def test_what_is_not_known_keeps_its_bytes(data: bytes) -> None:
@@ -238,16 +239,16 @@ def test_the_comment_is_found_among_what_nft_keeps_with_a_rule(userdata: bytes, 
 
 
 def test_a_chain_of_another_hook_is_read_as_such() -> None:
-    hook = nft_messages.nested(4, nft_messages.number(1, 3), nft_messages.number(2, -150))
-    body = nft_messages.text(3, "theirs") + hook + nft_messages.text(7, "route") + nft_messages.number(5, 0)
+    hook = attributes.nested(4, attributes.number(1, 3), attributes.number(2, -150))
+    body = attributes.text(3, "theirs") + hook + attributes.text(7, "route") + attributes.number(5, 0)
     assert nftables._chain(b"\1\0\0\0" + body) == Chain("theirs", "route", "output", -150, "drop")
 
 
 def test_a_rule_of_another_shape_is_kept_whole() -> None:
-    listed = nft_messages.nested(4, nft_messages.join([Expression("tomorrow", (), b"1234"), make("masq")]))
-    rule = nftables._rule(nft_messages.text(2, "postrouting") + listed)
+    listed = attributes.nested(4, nft_messages.join([Expression("tomorrow", (), b"1234"), make("masq")]))
+    rule = nftables._rule(attributes.text(2, "postrouting") + listed)
     assert rule == Rule("postrouting", Opaque((("tomorrow", b"1234"), ("masq", b""))))
-    assert nft_messages.join(nft_encode.encode(rule)) == nft_messages.unpack(listed)[4]
+    assert nft_messages.join(nft_encode.encode(rule)) == attributes.unpack(listed)[4]
 
 
 def test_the_target_of_a_map_is_no_constant() -> None:

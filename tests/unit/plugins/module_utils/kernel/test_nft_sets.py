@@ -11,8 +11,8 @@ import ipaddress
 import typing as t
 
 import pytest
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import attributes, nft_sets
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_messages as msg
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import nft_sets
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_rules import Ports
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.nft_sets import (
     Declaration,
@@ -151,25 +151,30 @@ def test_the_counter_is_no_part_of_what_a_set_is() -> None:
     ],
 )
 def test_sets_of_other_kinds_have_no_declaration(flags: int, key_type: int, key_length: int) -> None:
-    parts = [msg.text(2, "theirs"), msg.number(3, flags), msg.number(4, key_type), msg.number(5, key_length)]
+    parts = [
+        attributes.text(2, "theirs"),
+        attributes.number(3, flags),
+        attributes.number(4, key_type),
+        attributes.number(5, key_length),
+    ]
     assert nft_sets.declared(b"".join(parts)) is None
     assert nft_sets.name(b"".join(parts)) == "theirs"
 
 
 def test_a_verdict_map_has_no_declaration() -> None:
     parts = [
-        msg.text(2, "theirs"),
-        msg.number(3, 0x8),
-        msg.number(4, 13),
-        msg.number(5, 2),
-        msg.number(6, 0xFFFFFF00),
-        msg.number(7, 16),
+        attributes.text(2, "theirs"),
+        attributes.number(3, 0x8),
+        attributes.number(4, 13),
+        attributes.number(5, 2),
+        attributes.number(6, 0xFFFFFF00),
+        attributes.number(7, 16),
     ]
     assert nft_sets.declared(b"".join(parts)) is None
 
 
 def test_anonymous_sets_go_with_their_rules() -> None:
-    assert not nft_sets.is_named(msg.text(2, "__set0") + msg.number(3, 0x3))
+    assert not nft_sets.is_named(attributes.text(2, "__set0") + attributes.number(3, 0x3))
 
 
 # ---- elements
@@ -204,8 +209,8 @@ def test_no_elements_are_no_messages() -> None:
 
 @pytest.mark.parametrize("flags", [1, 2], ids=["the end of an interval", "whatever is not in the set"])
 def test_elements_of_another_shape_are_none(flags: int) -> None:
-    key = msg.nested(1, msg.attribute(1, b"\0\x50"))
-    body = msg.nested(3, msg.nested(1, key, msg.number(3, flags)), msg.nested(1, key))
+    key = attributes.nested(1, attributes.attribute(1, b"\0\x50"))
+    body = attributes.nested(3, attributes.nested(1, key, attributes.number(3, flags)), attributes.nested(1, key))
     assert list(nft_sets.elements(body)) == [None, Element(pack(80), pack(80))]
 
 

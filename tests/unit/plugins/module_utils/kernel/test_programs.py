@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import programs
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import namespaces, programs
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.kernel import Kernel
 
 
@@ -33,5 +33,5 @@ def test_programs_of_the_administrator_are_found_without_a_path(monkeypatch: pyt
 
 
 def test_no_namespace_is_that_of_the_boot_where_it_can_not_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_BOOT", "/nowhere")
+    monkeypatch.setattr(namespaces, "_BOOT", "/nowhere")
     assert not programs.in_boot_namespace(Kernel(), None)

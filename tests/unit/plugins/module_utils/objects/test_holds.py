@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State, Step
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import project
-from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin, holds
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import dropin, holds, namespaces
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.holds import Record
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import sysctl
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import Hold, KeepHold, Rivals, Sysctl
@@ -94,7 +94,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> t.Any:
     """A kernel whose namespace is that of process 1, with a /run of its own."""
     monkeypatch.setattr(holds, "DIRECTORY", str(tmp_path))
     monkeypatch.setattr(dropin, "DIRECTORY", str(tmp_path / "sysctl.d"))
-    monkeypatch.setattr(dropin, "concerns", lambda namespace: namespace == "own")
+    monkeypatch.setattr(namespaces, "is_boots", lambda namespace: namespace == "own")
     return types.SimpleNamespace(
         identity=lambda netns: f"cookie-{netns}", file=lambda netns: netns or "own", folder=tmp_path
     )

@@ -12,22 +12,44 @@ import errno
 import hashlib
 import time
 import typing as t
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from shlex import quote
 
 from .._engine.model import Key, Step
 from .._errors import KernelError, NotFound
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
-from . import words
+from . import link_options, words
+from .link_options import BridgeOptions, MacvlanOptions, Options, VlanOptions, VxlanOptions
 from .words import place
 
+__all__ = [
+    "BridgeOptions",
+    "MacvlanOptions",
+    "Options",
+    "VlanOptions",
+    "VxlanOptions",
+]  # for those who say link.Options
+
 GROUP = 0x7062
-"""The link group of everything that we make: set by the message that creates it, so no link of ours is ever unmarked."""
+"""The link group of everything that we make: set by the message that creates it, so no link of ours is ever unmarked.
+
+What belongs to a lab has the lab's own group, ``lab_group``, instead.
+"""
 
 _NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
 _NOTICED = 2.0  # seconds: far more than the kernel needs to notice a carrier, far less than anybody waits
-_TICKS = 100  # USER_HZ: bridge times are in hundredths of a second
+
+
+def lab_group(name: str) -> int:
+    """The link group of a lab: our mark in the upper half, a hash of its name, never 0, in the lower one."""
+    lower = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2], "big")
+    return GROUP << 16 | (lower or 1)
+
+
+def is_ours(group: int | None) -> bool:
+    """Whether a link group is one that we give."""
+    return group == GROUP or (group is not None and group >> 16 == GROUP and group & 0xFFFF != 0)
 
 
 @dataclass(frozen=True)
@@ -39,19 +61,11 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class BridgeOptions:
-    """Properties of a bridge; times in seconds. In a wish, None stands for 'as it is'."""
-
-    stp: bool | None = None
-    forward_delay: float | None = None
-    ageing_time: float | None = None
-    vlan_filtering: bool | None = None
-    multicast_snooping: bool | None = None
-
-
-@dataclass(frozen=True)
 class Link:
-    """One interface as the kernel has it. ``bridge`` is the master's name, ``hairpin`` None when there is none."""
+    """One interface as the kernel has it. ``bridge`` is the master's name, ``hairpin`` None when there is none.
+
+    ``parent`` is what a vlan, macvlan or vxlan stands on: a name in the same namespace, '?' for one in another.
+    """
 
     netns: str | None
     name: str
@@ -61,9 +75,15 @@ class Link:
     up: bool = False
     bridge: str | None = None
     hairpin: bool | None = None
-    ours: bool = True
+    group: int = GROUP
     peer: Peer | None = None
-    options: BridgeOptions | None = None
+    options: Options | None = None
+    parent: str | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether we made it: alone, or as a part of a lab."""
+        return is_ours(self.group)
 
     @property
     def key(self) -> Key:
@@ -99,9 +119,9 @@ def decode(kernel: Kernel, netns: str | None, message: t.Any, peers: t.Sequence[
         up=bool(message["flags"] & rtnl.IFF_UP),
         bridge=upper.get_attr("IFLA_IFNAME") if upper else None,
         hairpin=_hairpin(message),
-        ours=message.get_attr("IFLA_GROUP") == GROUP,
+        group=message.get_attr("IFLA_GROUP") or 0,
         peer=_peer(kernel, netns, message, peers) if kind == "veth" else None,
-        options=_options(info) if kind == "bridge" else None,
+        options=link_options.decode(kind, info.get_attr("IFLA_INFO_DATA")) if info else None,
     )
 
 
@@ -115,24 +135,6 @@ def port_data(message: t.Any) -> t.Any:
 def _hairpin(message: t.Any) -> bool | None:
     data = port_data(message)
     return None if data is None else bool(data.get_attr("IFLA_BRPORT_MODE"))
-
-
-def _options(info: t.Any) -> BridgeOptions:
-    data = info.get_attr("IFLA_INFO_DATA")
-
-    def flag(name: str) -> bool | None:
-        value = data.get_attr(name)
-        return None if value is None else bool(value)
-
-    # While the spanning tree changes, addresses age faster, and the kernel shows that instead of what was set.
-    moving = flag("IFLA_BR_TOPOLOGY_CHANGE")
-    return BridgeOptions(
-        stp=flag("IFLA_BR_STP_STATE"),
-        forward_delay=data.get_attr("IFLA_BR_FORWARD_DELAY") / _TICKS,
-        ageing_time=None if moving else data.get_attr("IFLA_BR_AGEING_TIME") / _TICKS,
-        vlan_filtering=flag("IFLA_BR_VLAN_FILTERING"),
-        multicast_snooping=flag("IFLA_BR_MCAST_SNOOPING"),
-    )
 
 
 def _peer(kernel: Kernel, netns: str | None, message: t.Any, candidates: t.Sequence[str | None]) -> Peer:
@@ -294,7 +296,7 @@ class ChangeLink(Step):
             info = {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", data]]}
             rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
         if after.options != before.options:
-            data = {"attrs": _option_attributes(before.options, after.options)}
+            data = {"attrs": link_options.bridge_changes(before.options, after.options)}
             info = {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}
             rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
 
@@ -303,10 +305,8 @@ class ChangeLink(Step):
         ip, name = words.ip(after.netns), quote(after.name)
         out = []
         if after.options != before.options:
-            changed = _option_attributes(before.options, after.options)
-            out.append(
-                f"{ip} link set dev {name} type bridge " + " ".join(f"{_OPTION_WORDS[n]} {v}" for n, v in changed)
-            )
+            changes = link_options.bridge_changes(before.options, after.options)
+            out.append(f"{ip} link set dev {name} type bridge {link_options.bridge_words(changes)}")
         if after.mac != before.mac:
             out.append(f"{ip} link set dev {name} address {after.mac}")
         if after.mtu != before.mtu:
@@ -342,33 +342,6 @@ def _noticed(message: t.Any) -> bool:
     return message.get_attr("IFLA_OPERSTATE") == "UP" and not disabled
 
 
-_OPTION_NAMES = {
-    "stp": "IFLA_BR_STP_STATE",
-    "forward_delay": "IFLA_BR_FORWARD_DELAY",
-    "ageing_time": "IFLA_BR_AGEING_TIME",
-    "vlan_filtering": "IFLA_BR_VLAN_FILTERING",
-    "multicast_snooping": "IFLA_BR_MCAST_SNOOPING",
-}
-_OPTION_WORDS = {
-    "IFLA_BR_STP_STATE": "stp_state",
-    "IFLA_BR_FORWARD_DELAY": "forward_delay",
-    "IFLA_BR_AGEING_TIME": "ageing_time",
-    "IFLA_BR_VLAN_FILTERING": "vlan_filtering",
-    "IFLA_BR_MCAST_SNOOPING": "mcast_snooping",
-}
-
-
-def _option_attributes(before: BridgeOptions | None, after: BridgeOptions | None) -> rtnl.Attributes:
-    """The netlink attributes of the options that differ, in the kernel's units."""
-    attributes: rtnl.Attributes = []
-    for field in fields(BridgeOptions):
-        wanted = getattr(after, field.name)
-        if wanted is not None and wanted != getattr(before or BridgeOptions(), field.name):
-            seconds = field.name in ("forward_delay", "ageing_time")
-            attributes.append([_OPTION_NAMES[field.name], round(wanted * _TICKS) if seconds else int(wanted)])
-    return attributes
-
-
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:
     """The step from one state of a link to another, if any; ``lost`` is what the kernel drops with it."""
     return [] if now == wanted else [ChangeLink((now,), (wanted,), lost)]
@@ -394,6 +367,6 @@ def shown(link: Link, addresses: list[str]) -> dict[str, t.Any]:
     }
     if link.bridge is not None:
         view["hairpin"] = bool(link.hairpin)
-    if link.options is not None:
-        view.update({field.name: getattr(link.options, field.name) for field in fields(BridgeOptions)})
-    return view
+    if link.parent is not None:
+        view["parent"] = link.parent
+    return {**view, **link_options.shown(link.options)}

@@ -20,7 +20,13 @@ from ansible_collections.patchbay.netns.plugins.module_utils._kernel.namespaces 
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.bridge import Bridge, Port, Pristine
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.ip_route import Device, IpRoute
-from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import BridgeOptions, Link, Peer
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import (
+    GROUP,
+    BridgeOptions,
+    Link,
+    Peer,
+    lab_group,
+)
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.machine import Machine
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import (
     QUIET,
@@ -80,6 +86,7 @@ macs = st.builds(
     st.lists(st.integers(0, 255), min_size=5, max_size=5),
 )
 mtus = st.sampled_from([68, 1280, 1400, 1500, 9000, 65535])
+link_groups = st.sampled_from([0, GROUP, GROUP << 16, lab_group("red-blue")])
 
 # ---- worlds: pools
 
@@ -191,7 +198,7 @@ def _link_like(draw: t.Any, netns: str | None, name: str, peer: Peer | None) -> 
         up=draw(st.booleans()),
         bridge=bridge,
         hairpin=draw(st.booleans()) if bridge else None,
-        ours=draw(st.booleans()),
+        group=draw(link_groups),
         peer=peer,
     )
 
@@ -270,7 +277,7 @@ def bridge_cases(draw: t.Any, *, state: str = "present") -> tuple[Bridge, State]
                 draw(macs),
                 draw(mtus),
                 up=draw(st.booleans()),
-                ours=draw(st.booleans()),
+                group=draw(link_groups),
                 options=draw(options),
             )
         )

@@ -975,14 +975,14 @@ THERE = [
         {},
         "veth veth-red in namespace red exists with another peer, veth-blue in namespace blue, and was not made by "
         "this collection. Choose another name, or set force: true to replace it.",
-        _but(LAB, replace(ONE, ours=False, peer=Peer("blue", "veth-blue"))),
+        _but(LAB, replace(ONE, group=0, peer=Peer("blue", "veth-blue"))),
     ),
     Case(
         "veth",
         {"state": "absent"},
         "veth veth-red in namespace red was not made by this collection, so it is not removed. Remove it with the "
         "tool that made it, or set force: true.",
-        _but(LAB, replace(ONE, ours=False), OTHER),
+        _but(LAB, replace(ONE, group=0), OTHER),
     ),
     Case(
         "veth",
@@ -1015,7 +1015,7 @@ THERE = [
         {"state": "absent"},
         "bridge v-net-0 was not made by this collection, so it is not removed. Remove it with the tool that made "
         "it, or set force: true.",
-        _but(LAB, replace(BRIDGE, ours=False)),
+        _but(LAB, replace(BRIDGE, group=0)),
     ),
     Case(
         "bridge",

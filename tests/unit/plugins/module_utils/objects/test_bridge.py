@@ -144,11 +144,11 @@ def test_an_interface_of_another_kind_is_never_touched(kind: str, state: str) ->
 
 def test_a_foreign_bridge_is_not_removed() -> None:
     with pytest.raises(NotOurs, match=r"^bridge v-net-0 was not made by this collection"):
-        wish(state="absent").plan(State([replace(NOW, ours=False)]))
+        wish(state="absent").plan(State([replace(NOW, group=0)]))
 
 
 def test_a_foreign_bridge_is_removed_by_force() -> None:
-    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, ours=False)]))) == [
+    assert commands(wish(state="absent", force=True).plan(State([replace(NOW, group=0)]))) == [
         "ip link del dev v-net-0"
     ]
 

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.codec import codec
-from ansible_collections.patchbay.netns.plugins.module_utils._objects import link, words
+from ansible_collections.patchbay.netns.plugins.module_utils._objects import link, link_options, words
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import (
     BridgeDevice,
     BridgeOptions,
@@ -136,9 +136,9 @@ def test_each_bridge_option_has_its_words(options: dict[str, t.Any], words_: str
 
 @given(some.options, some.options)
 def test_only_options_that_differ_are_sent(before: BridgeOptions, after: BridgeOptions) -> None:
-    sent = {name for name, _value in link._option_attributes(before, after)}
+    sent = {name for name, _value in link_options.bridge_changes(before, after)}
     assert sent == {
-        link._OPTION_NAMES[field.name]
+        link_options._BRIDGE[field.name][0]
         for field in fields(BridgeOptions)
         if getattr(before, field.name) != getattr(after, field.name)
     }
@@ -147,12 +147,12 @@ def test_only_options_that_differ_are_sent(before: BridgeOptions, after: BridgeO
 @given(some.options)
 def test_options_survive_the_way_through_a_message(options: BridgeOptions) -> None:
     message = codec().link()
-    data = {"attrs": link._option_attributes(None, options)}
+    data = {"attrs": link_options.bridge_changes(None, options)}
     message["attrs"] = [["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}]]
     message.encode()
     answer = codec().link(bytes(message.data))
     answer.decode()
-    assert link._options(answer.get_attr("IFLA_LINKINFO")) == options
+    assert link_options.decode("bridge", answer.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")) == options
 
 
 def test_changing_and_changing_back_is_nothing() -> None:

@@ -182,7 +182,7 @@ def test_two_ends_of_two_cables_are_replaced_by_force() -> None:
 
 
 def test_a_foreign_cable_of_the_same_name_is_not_replaced() -> None:
-    state = State([*EMPTY, replace(ONE, ours=False, peer=Peer("?", "index 7"))])
+    state = State([*EMPTY, replace(ONE, group=0, peer=Peer("?", "index 7"))])
     with pytest.raises(NotOurs, match="a namespace without a name"):
         wish().plan(state)
 
@@ -219,7 +219,7 @@ def test_one_command_removes_both_ends() -> None:
 
 def test_a_foreign_cable_is_not_removed() -> None:
     with pytest.raises(NotOurs, match=r"^veth veth-red in namespace red was not made by this collection"):
-        wish(state="absent").plan(State([replace(ONE, ours=False), OTHER]))
+        wish(state="absent").plan(State([replace(ONE, group=0), OTHER]))
 
 
 def test_both_ends_are_gone_after_the_removal_of_one() -> None:

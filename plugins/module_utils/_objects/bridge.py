@@ -18,7 +18,9 @@ from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
 from . import address, checks, link, machine, route, sysctl, words
 from .checks import Interface
-from .link import BridgeDevice, BridgeOptions, Link
+from .link import Link
+from .link_options import BridgeOptions
+from .link_steps import MakeLink, changed
 from .words import place
 
 _STP_DELAYS = (2.0, 30.0)  # seconds, 802.1D; the kernel enforces them while STP runs
@@ -47,7 +49,7 @@ class PlugPort(Step):
 
     def apply(self, kernel: Kernel) -> None:
         port: Port = self.after[0]
-        master = link.index_of(kernel, port.netns, port.bridge) if port.bridge else 0
+        master = kernel.index(port.netns, port.bridge) if port.bridge else 0
         title = (
             f"put {port.name} into {port.bridge}" if port.bridge else f"take {port.name} out of {self.before[0].bridge}"
         )
@@ -161,14 +163,14 @@ class Bridge:
         if now is None:
             mac = self.mac or link.choose_mac(machine.seed(state), self.netns, self.device)
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=able)
-            steps.append(BridgeDevice((), (now,)))
+            steps.append(MakeLink((), (now,)))
             steps += sysctl.without_duplicate_detection(self.netns, self.device, self.addresses)
         if now.options is not None and now.options.ageing_time is None:  # not to be seen at present
             now = replace(now, options=replace(now.options, ageing_time=self.options.ageing_time))
         options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
         wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)
         wanted = replace(wanted, up=self.up)
-        changes = link.changed(now, wanted, address.dropped(state, now, wanted))
+        changes = changed(now, wanted, address.dropped(state, now, wanted))
         addresses = address.plan(
             state, wanted, changes, self.addresses, purge=self.purge_addresses, overlap=self.overlap
         )
@@ -195,11 +197,10 @@ class Bridge:
             return []
         if not now.ours and not self.force:
             raise NotOurs.kept(now.title)
-        bare = replace(now, up=False, options=BridgeOptions())
         ports = [port for port in state.of(Port) if port.bridge == self.device]
-        lost: list[Step] = [*link.changed(bare, now), *address.restoring(state, self.netns, self.device)]
+        lost: list[Step] = [*address.restoring(state, self.netns, self.device)]
         lost += [PlugPort((replace(port, bridge=None),), (port,)) for port in ports]
-        return [BridgeDevice((now,), (), tuple(lost))]
+        return [MakeLink((now,), (), tuple(lost))]
 
     # ---- showing
 
@@ -271,23 +272,16 @@ def _delayed(merged: BridgeOptions, wanted: BridgeOptions) -> BridgeOptions:
 def _pristine(wanted: BridgeOptions) -> BridgeOptions:
     """The options of a new bridge, read from one that is made for a moment in a namespace of its own.
 
-    A feature that is shown but can't be changed to what is wanted comes back as None.
+    A feature that is shown but can't be changed to what is wanted comes back as None. Raises Unsupported.
     """
     with namespaces.inside_new(), Kernel() as kernel:
         probe = Link(None, "probe", "bridge", "02:00:00:00:00:01", 1500)
-        try:
-            BridgeDevice((), (probe,)).apply(kernel)
-        except KernelError as error:
-            raise Unsupported(
-                f"this kernel can't make a bridge: {error} It was built without CONFIG_BRIDGE, or the module bridge can't be loaded."
-            ) from None
+        MakeLink((), (probe,)).apply(kernel)
         made = link.observe(kernel, None, probe.name) or probe
         options = made.options or BridgeOptions()
         for name in _FEATURES.keys() & _given(wanted).keys():
             try:
-                for step in link.changed(
-                    made, replace(made, options=replace(options, **{name: getattr(wanted, name)}))
-                ):
+                for step in changed(made, replace(made, options=replace(options, **{name: getattr(wanted, name)}))):
                     step.apply(kernel)
             except KernelError:
                 options = replace(options, **{name: None})

@@ -14,10 +14,10 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from .._engine.model import Item, Key, State, Step
-from .._errors import InvalidInput, NotFound, NotOurs
+from .._errors import InvalidInput, NotFound, NotOurs, missing_interface
 from .._kernel import rtnl
 from .._kernel.kernel import Kernel
-from . import checks, link, route
+from . import checks, route
 from .checks import Network
 from .route import NextHop, PutRoute, Route
 from .words import place
@@ -129,7 +129,7 @@ class IpRoute:
         devices = {device.name: device for device in state.of(Device)}
         where = place(self.wanted.netns)
         if hop.device is not None and hop.device not in devices:
-            raise link.missing(self.wanted.netns, hop.device, devices)
+            raise missing_interface(self.wanted.netns, hop.device, devices)
         if hop.device is not None and not devices[hop.device].up:
             raise NotFound(
                 f"interface {hop.device} is down{where}, and a route through it can't be kept. Bring it up first.",

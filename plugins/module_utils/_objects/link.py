@@ -4,22 +4,19 @@
 
 # Private to this collection: may change without notice.
 
-"""Links: what the kernel says of a veth end or a bridge, and the steps that make, change and remove them."""
+"""Links: what the kernel says of the end of a veth, of a bridge and of other kinds. Their steps are in link_steps.py."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import time
 import typing as t
 from dataclasses import dataclass, replace
-from shlex import quote
 
-from .._engine.model import Key, Step
-from .._errors import KernelError, NotFound
+from .._engine.model import Key
+from .._errors import KernelError, NotFound, missing_interface
 from .._kernel import namespaces, rtnl
 from .._kernel.kernel import Kernel
-from . import link_options, words
+from . import link_options
 from .link_options import BridgeOptions, MacvlanOptions, Options, VlanOptions, VxlanOptions
 from .words import place
 
@@ -36,9 +33,6 @@ GROUP = 0x7062
 
 What belongs to a lab has the lab's own group, ``lab_group``, instead.
 """
-
-_NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
-_NOTICED = 2.0  # seconds: far more than the kernel needs to notice a carrier, far less than anybody waits
 
 
 def lab_group(name: str) -> int:
@@ -104,12 +98,18 @@ def observe(kernel: Kernel, netns: str | None, name: str, peers: t.Sequence[str 
     return None if message is None else decode(kernel, netns, message, peers)
 
 
-def decode(kernel: Kernel, netns: str | None, message: t.Any, peers: t.Sequence[str | None] = ()) -> Link:
-    """A link from the kernel's message."""
+def decode(
+    kernel: Kernel,
+    netns: str | None,
+    message: t.Any,
+    peers: t.Sequence[str | None] = (),
+    names: t.Mapping[int, str] | None = None,
+    peer: Peer | None = None,
+) -> Link:
+    """A link from the kernel's message. With the ``names`` of all indexes nothing more is asked: ``peer`` is as given."""
     info = message.get_attr("IFLA_LINKINFO")
     kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or "physical"
-    master = message.get_attr("IFLA_MASTER")
-    upper = rtnl.get_link(kernel.rtnl(netns), index=master) if master else None
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
     return Link(
         netns=netns,
         name=message.get_attr("IFLA_IFNAME"),
@@ -117,12 +117,35 @@ def decode(kernel: Kernel, netns: str | None, message: t.Any, peers: t.Sequence[
         mac=message.get_attr("IFLA_ADDRESS") or "",
         mtu=message.get_attr("IFLA_MTU"),
         up=bool(message["flags"] & rtnl.IFF_UP),
-        bridge=upper.get_attr("IFLA_IFNAME") if upper else None,
+        bridge=_name(kernel, netns, message.get_attr("IFLA_MASTER"), names),
         hairpin=_hairpin(message),
         group=message.get_attr("IFLA_GROUP") or 0,
-        peer=_peer(kernel, netns, message, peers) if kind == "veth" else None,
-        options=link_options.decode(kind, info.get_attr("IFLA_INFO_DATA")) if info else None,
+        peer=_peer(kernel, netns, message, peers) if kind == "veth" and names is None else peer,
+        options=link_options.decode(kind, data),
+        parent=_parent(kernel, netns, message, kind, data, names),
     )
+
+
+def _name(kernel: Kernel, netns: str | None, index: int | None, names: t.Mapping[int, str] | None) -> str | None:
+    """The name that belongs to an index; None for no index."""
+    if not index:
+        return None
+    if names is not None:
+        return names.get(index)
+    message = rtnl.get_link(kernel.rtnl(netns), index=index)
+    return message.get_attr("IFLA_IFNAME") if message else None
+
+
+def _parent(
+    kernel: Kernel, netns: str | None, message: t.Any, kind: str, data: t.Any, names: t.Mapping[int, str] | None
+) -> str | None:
+    if kind == "vxlan" and data is not None:
+        index = data.get_attr("IFLA_VXLAN_LINK")
+    else:
+        index = message.get_attr("IFLA_LINK") if kind in ("vlan", "macvlan") else None
+    if index and message.get_attr("IFLA_LINK_NETNSID") is not None:
+        return "?"
+    return _name(kernel, netns, index, names)
 
 
 def port_data(message: t.Any) -> t.Any:
@@ -167,22 +190,13 @@ def the_link(kernel: Kernel, netns: str | None, name: str) -> t.Any:
     message = rtnl.get_link(kernel.rtnl(netns), name=name)
     if message is None:
         there = [other.get_attr("IFLA_IFNAME") for other in rtnl.dump_links(kernel.rtnl(netns))]
-        raise missing(netns, name, there)
+        raise missing_interface(netns, name, there)
     return message
 
 
 def index_of(kernel: Kernel, netns: str | None, name: str) -> int:
     """The index of an interface. Raises NotFound, naming those that are there."""
     return int(the_link(kernel, netns, name)["index"])
-
-
-def missing(netns: str | None, name: str, there: t.Iterable[str]) -> NotFound:
-    """The error for an interface that is not among those that are ``there``."""
-    return NotFound(
-        f"interface {name} does not exist{place(netns)}. Present: {', '.join(sorted(there)[:12])}. "
-        "Name one of these, or create it first.",
-        device=name,
-    )
 
 
 # ---- choosing
@@ -197,154 +211,13 @@ def choose_mac(seed: str, netns: str | None, name: str) -> str:
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 
-# ---- changing
+# ---- comparing and showing
 
 
-class VethPair(Step):
-    """Creates or removes a cable: both ends at once, each directly in its namespace."""
-
-    def apply(self, kernel: Kernel) -> None:
-        if not self.after:
-            rtnl.delete_link(kernel.rtnl(self.before[0].netns), self.before[0].name)
-            return
-        one, other = self.after
-        peer = [*_identity(other), ["IFLA_NET_NS_FD", kernel.file(other.netns)]]
-        data = {"attrs": [["VETH_INFO_PEER", {"attrs": peer}]]}
-        info = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "veth"], ["IFLA_INFO_DATA", data]]}]
-        _create(
-            kernel,
-            one.netns,
-            [*_identity(one), info],
-            f"create {one.title} with its peer {other.name}{place(other.netns)}",
-        )
-
-    def commands(self) -> list[str]:
-        if not self.after:
-            return [f"{words.ip(self.before[0].netns)} link del dev {quote(self.before[0].name)}"]
-        one, other = self.after
-        home = f" netns {quote(other.netns)}" if other.netns else ""
-        return [
-            f"{words.ip(one.netns)} link add {_words(one)} type veth peer {_words(other)}{home}"
-            if one.netns is None or other.netns is not None
-            else f"ip link add {_words(other)} type veth peer {_words(one)} netns {quote(one.netns)}"
-        ]
-
-    def undo(self) -> list[Step]:
-        """None for a cable whose other end was in a namespace without a name: it can't be made again."""
-        return super().undo() if self.after or len(self.before) == 2 else []
-
-
-class BridgeDevice(Step):
-    """Creates or removes a bridge."""
-
-    def apply(self, kernel: Kernel) -> None:
-        if not self.after:
-            rtnl.delete_link(kernel.rtnl(self.before[0].netns), self.before[0].name)
-            return
-        (link,) = self.after
-        info = ["IFLA_LINKINFO", {"attrs": [["IFLA_INFO_KIND", "bridge"]]}]
-        _create(kernel, link.netns, [*_identity(link), info], f"create {link.title}")
-
-    def commands(self) -> list[str]:
-        link = (self.after or self.before)[0]
-        if not self.after:
-            return [f"{words.ip(link.netns)} link del dev {quote(link.name)}"]
-        return [f"{words.ip(link.netns)} link add {_words(link)} type bridge"]
-
-
-def _identity(link: Link) -> rtnl.Attributes:
-    return [["IFLA_IFNAME", link.name], ["IFLA_GROUP", GROUP], ["IFLA_ADDRESS", link.mac], ["IFLA_MTU", link.mtu]]
-
-
-def _words(link: Link) -> str:
-    mtu = f" mtu {link.mtu}" if link.mtu != 1500 else ""
-    return f"name {quote(link.name)} group {GROUP} address {link.mac}{mtu}"
-
-
-def _create(kernel: Kernel, netns: str | None, attributes: rtnl.Attributes, doing: str) -> None:
-    """Create a link; a name that a dying namespace still holds is waited for."""
-    deadline = time.monotonic() + _NAME_FREED
-    while True:
-        try:
-            return rtnl.create_link(kernel.rtnl(netns), attributes, doing)
-        except KernelError as error:
-            if error.errno != errno.EEXIST or time.monotonic() > deadline:
-                raise
-        time.sleep(0.002)
-
-
-class ChangeLink(Step):
-    """Changes a link in place: address, MTU, bridge membership, port and bridge properties, up or down."""
-
-    def apply(self, kernel: Kernel) -> None:
-        before, after = self.before[0], self.after[0]
-        sock, doing = kernel.rtnl(after.netns), f"change {after.title}"
-        attributes: rtnl.Attributes = []
-        if after.mac != before.mac:
-            attributes.append(["IFLA_ADDRESS", after.mac])
-        if after.mtu != before.mtu:
-            attributes.append(["IFLA_MTU", after.mtu])
-        if after.bridge != before.bridge:
-            attributes.append(["IFLA_MASTER", index_of(kernel, after.netns, after.bridge) if after.bridge else 0])
-        up = after.up if after.up != before.up else None
-        if attributes or up is not None:
-            rtnl.change_link(sock, after.name, attributes, doing, up=up)
-        if up:
-            _settle(kernel, after)
-        if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
-            data = {"attrs": [["IFLA_BRPORT_MODE", int(bool(after.hairpin))]]}
-            info = {"attrs": [["IFLA_INFO_SLAVE_KIND", "bridge"], ["IFLA_INFO_SLAVE_DATA", data]]}
-            rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
-        if after.options != before.options:
-            data = {"attrs": link_options.bridge_changes(before.options, after.options)}
-            info = {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}
-            rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
-
-    def commands(self) -> list[str]:
-        before, after = self.before[0], self.after[0]
-        ip, name = words.ip(after.netns), quote(after.name)
-        out = []
-        if after.options != before.options:
-            changes = link_options.bridge_changes(before.options, after.options)
-            out.append(f"{ip} link set dev {name} type bridge {link_options.bridge_words(changes)}")
-        if after.mac != before.mac:
-            out.append(f"{ip} link set dev {name} address {after.mac}")
-        if after.mtu != before.mtu:
-            out.append(f"{ip} link set dev {name} mtu {after.mtu}")
-        if after.bridge != before.bridge:
-            out.append(f"{ip} link set dev {name} " + (f"master {quote(after.bridge)}" if after.bridge else "nomaster"))
-        if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
-            out.append(f"{words.bridge(after.netns)} link set dev {name} hairpin {'on' if after.hairpin else 'off'}")
-        if after.up != before.up:
-            out.append(f"{ip} link set dev {name} {'up' if after.up else 'down'}")
-        return out
-
-
-def _settle(kernel: Kernel, link: Link) -> None:
-    """Wait until the kernel has noticed that both ends of a cable are up: a bridge forwards nothing until it has.
-
-    It notices a moment later, on its own. Without the wait the first packet may be lost, and IPv6 then pauses a second.
-    """
-    if link.peer is None or link.peer.netns == "?":
-        return
-    deadline = time.monotonic() + _NOTICED
-    for netns, name in ((link.netns, link.name), (link.peer.netns, link.peer.name)):
-        while time.monotonic() < deadline:
-            message = rtnl.get_link(kernel.rtnl(netns), name=name)
-            if message is None or not message.get_attr("IFLA_CARRIER") or _noticed(message):
-                break
-            time.sleep(0.001)
-
-
-def _noticed(message: t.Any) -> bool:
-    data = port_data(message)
-    disabled = data is not None and data.get_attr("IFLA_BRPORT_STATE") == 0  # BR_STATE_DISABLED, linux/if_bridge.h
-    return message.get_attr("IFLA_OPERSTATE") == "UP" and not disabled
-
-
-def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:
-    """The step from one state of a link to another, if any; ``lost`` is what the kernel drops with it."""
-    return [] if now == wanted else [ChangeLink((now,), (wanted,), lost)]
+def replaceable(now: Link, wanted: Link) -> bool:
+    """Whether only another link, made in the place of this one, can be what is wanted."""
+    fixed = not isinstance(now.options, BridgeOptions) and now.options != wanted.options
+    return now.kind != wanted.kind or now.parent != wanted.parent or fixed
 
 
 def with_defaults(link: Link, **wanted: t.Any) -> Link:

@@ -119,10 +119,8 @@ def _decode_bridge(data: t.Any) -> BridgeOptions:
 
 def decode(kind: str, data: t.Any) -> Options | None:
     """The options in a link's IFLA_INFO_DATA; None for kinds without any."""
-    if data is None:
-        return None
-    decoder = {"bridge": _decode_bridge, "vlan": _decode_vlan, "macvlan": _decode_macvlan, "vxlan": _decode_vxlan}
-    return decoder[kind](data) if kind in decoder else None
+    decoder = _DECODERS.get(kind)
+    return decoder(data) if decoder is not None and data is not None else None
 
 
 def _decode_vlan(data: t.Any) -> VlanOptions:
@@ -150,6 +148,14 @@ def _decode_vxlan(data: t.Any) -> VxlanOptions:
         data.get_attr("IFLA_VXLAN_TTL") or 0,
         bool(data.get_attr("IFLA_VXLAN_LEARNING")),
     )
+
+
+_DECODERS: dict[str, t.Callable[[t.Any], Options]] = {
+    "bridge": _decode_bridge,
+    "vlan": _decode_vlan,
+    "macvlan": _decode_macvlan,
+    "vxlan": _decode_vxlan,
+}
 
 
 def attributes(options: Options | None) -> rtnl.Attributes:

@@ -16,7 +16,8 @@ from .._errors import Conflict, InvalidInput, NotFound, NotOurs
 from .._kernel.kernel import Kernel
 from . import address, checks, link, machine, route, sysctl
 from .checks import Interface
-from .link import Link, Peer, VethPair
+from .link import Link, Peer
+from .link_steps import VethPair, changed
 from .words import place
 
 
@@ -179,7 +180,7 @@ class Veth:
             wanted = replace(wanted, hairpin=None)
         elif now.bridge != wanted.bridge and end.hairpin is None:
             wanted = replace(wanted, hairpin=False)  # what a new port has
-        changes = link.changed(now, wanted, address.dropped(state, now, wanted))
+        changes = changed(now, wanted, address.dropped(state, now, wanted))
         return changes + address.plan(state, wanted, changes, end.addresses, purge=end.purge, overlap=self.overlap)
 
     def _plan_replacement(self, state: State, one: Link | None, other: Link | None) -> list[Step]:
@@ -248,7 +249,7 @@ def _removal(state: State, now: Link) -> Step:
     lost: list[Step] = []
     for end in ends:
         bare = replace(end, up=False, bridge=None, hairpin=None)
-        lost += [*link.changed(bare, end), *address.restoring(state, end.netns, end.name)]
+        lost += [*changed(bare, end), *address.restoring(state, end.netns, end.name)]
     return VethPair(tuple(ends), (), tuple(lost))
 
 

@@ -17,7 +17,8 @@ from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conf
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import rtnl
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import address
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address, PutAddress
-from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import Link, changed
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import Link
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.link_steps import changed
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import NextHop, Route
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
 from hypothesis import given
@@ -220,10 +221,7 @@ def test_an_address_survives_the_way_through_a_message(interface: t.Any) -> None
     pytest.importorskip("pyroute2")
     item = Address("red", "veth-red", interface)
     message = rtnl._address_message(20, 0, 7, interface, item.broadcast)
-    message.encode()
-    answer = type(message)(bytes(message.data))
-    answer.decode()
-    assert address._decode("red", "veth-red", answer) == item
+    assert address._decode("red", "veth-red", message.answer(message.body)) == item
 
 
 def test_the_step_back_from_adding_is_removing() -> None:

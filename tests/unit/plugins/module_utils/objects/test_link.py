@@ -14,12 +14,15 @@ import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.codec import codec
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import link, link_options, words
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import (
-    BridgeDevice,
     BridgeOptions,
-    ChangeLink,
     Link,
     Peer,
+)
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.link_steps import (
+    ChangeLink,
+    MakeLink,
     VethPair,
+    changed,
 )
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
 from hypothesis import assume, given
@@ -34,7 +37,7 @@ BRIDGE = Link(
 
 def change(**properties: t.Any) -> list[str]:
     now = replace(ONE, bridge="v-net-0", hairpin=False)
-    (step,) = link.changed(now, replace(now, **properties))
+    (step,) = changed(now, replace(now, **properties))
     return step.commands()
 
 
@@ -76,7 +79,7 @@ def test_a_cable_between_namespaces_is_made_in_one_of_them() -> None:
 
 
 def test_an_mtu_that_is_not_the_kernels_is_named() -> None:
-    assert "mtu 9000 type bridge" in BridgeDevice((), (replace(BRIDGE, mtu=9000),)).commands()[0]
+    assert "mtu 9000 type bridge" in MakeLink((), (replace(BRIDGE, mtu=9000),)).commands()[0]
 
 
 def test_a_cable_is_removed_by_one_end() -> None:
@@ -96,7 +99,7 @@ def test_a_cable_whose_other_end_nobody_can_name_is_not_made_again() -> None:
 
 
 def test_equal_links_need_no_step() -> None:
-    assert link.changed(ONE, replace(ONE)) == []
+    assert changed(ONE, replace(ONE)) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_an_interface_is_put_up_last() -> None:
 )
 def test_each_bridge_option_has_its_words(options: dict[str, t.Any], words_: str) -> None:
     assert BRIDGE.options
-    (step,) = link.changed(BRIDGE, replace(BRIDGE, options=replace(BRIDGE.options, **options)))
+    (step,) = changed(BRIDGE, replace(BRIDGE, options=replace(BRIDGE.options, **options)))
     assert step.commands() == [f"ip link set dev v-net-0 type bridge {words_}"]
 
 
@@ -179,7 +182,7 @@ def test_every_name_is_one_word_of_a_command(name: str) -> None:
 def test_every_interface_name_is_one_word_of_a_command(netns: str, name: str) -> None:
     assume(netns != name)
     odd = replace(ONE, netns=netns, name=name)
-    steps = [ChangeLink((odd,), (replace(odd, mtu=68),)), BridgeDevice((), (odd,)), VethPair((odd, OTHER), ())]
+    steps = [ChangeLink((odd,), (replace(odd, mtu=68),)), MakeLink((), (odd,)), VethPair((odd, OTHER), ())]
     assert all(name in shlex.split(line) for step in steps for line in step.commands())
 
 

@@ -82,10 +82,22 @@ def test_make_lab_and_clean_lab_do_what_the_readme_says(clone: Path) -> None:
 
 
 def test_the_installed_collection_does_what_the_readme_says(clone: Path, path: str, tmp_path: Path) -> None:
-    install, play = (block for block in blocks("console") if not block.startswith("make "))
+    install, play, _lab = (block for block in blocks("console") if not block.startswith("make "))
     done = isolated(f"{path}{install} cd '{tmp_path}'\n{play}", clone)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert done.stdout.count("failed=0") == 2
+
+
+def test_a_lab_is_built_from_its_file_and_removed_again(clone: Path, path: str, tmp_path: Path) -> None:
+    install, _play, lab = (block.strip() for block in blocks("console") if not block.startswith("make "))
+    (tmp_path / "my-lab.yml").write_text(blocks("yaml")[0], encoding="utf-8")
+    mine = f"{lab}; ip netns exec n1 ping -c1 192.168.15.3; {lab}; {lab} -e lab_state=absent; ip netns"
+    (example,) = re.findall(r"`(-e lab_file=labs/\S+)`", README)
+    theirs = lab.replace("-e lab_file=my-lab.yml", example)
+    done = isolated(f"{path}{install}\ncd '{tmp_path}'\n{mine}; echo gone; {theirs}; {theirs} -e lab_state=absent", clone)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert re.findall(r"changed=(\d+)", done.stdout) == ["1", "0", "1", "1", "1"]
+    assert not re.search(r"^n1\b.*^gone", done.stdout, flags=re.M | re.S)
 
 
 def test_site_and_teardown_run_from_their_own_folder(clone: Path, path: str) -> None:
@@ -95,7 +107,7 @@ def test_site_and_teardown_run_from_their_own_folder(clone: Path, path: str) -> 
 
 
 def test_the_example_playbook_runs_twice_and_changes_nothing_the_second_time(clone: Path, path: str) -> None:
-    (example,) = blocks("yaml")
+    _lab, example = blocks("yaml")
     (clone / "example.yml").write_text(example, encoding="utf-8")
     done = isolated(path + "ansible-playbook example.yml; ansible-playbook example.yml", clone)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
@@ -106,7 +118,7 @@ def test_the_example_has_each_of_the_six_modules() -> None:
     group = (CHECKOUT / "meta/runtime.yml").read_text(encoding="utf-8").partition("action_groups:")[2]
     modules = re.findall(r"^\s+- (?:patchbay\.netns\.)?(\w+)$", group, flags=re.M)
     assert len(modules) == 6
-    assert [name for name in modules if f"patchbay.netns.{name}:" not in blocks("yaml")[0]] == []
+    assert [name for name in modules if f"patchbay.netns.{name}:" not in blocks("yaml")[1]] == []
 
 
 def test_every_code_block_is_run_or_is_a_picture() -> None:

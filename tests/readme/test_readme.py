@@ -94,7 +94,9 @@ def test_a_lab_is_built_from_its_file_and_removed_again(clone: Path, path: str, 
     mine = f"{lab}; ip netns exec n1 ping -c1 192.168.15.3; {lab}; {lab} -e lab_state=absent; ip netns"
     (example,) = re.findall(r"`(-e lab_file=labs/\S+)`", README)
     theirs = lab.replace("-e lab_file=my-lab.yml", example)
-    done = isolated(f"{path}{install}\ncd '{tmp_path}'\n{mine}; echo gone; {theirs}; {theirs} -e lab_state=absent", clone)
+    done = isolated(
+        f"{path}{install}\ncd '{tmp_path}'\n{mine}; echo gone; {theirs}; {theirs} -e lab_state=absent", clone
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert re.findall(r"changed=(\d+)", done.stdout) == ["1", "0", "1", "1", "1"]
     assert not re.search(r"^n1\b.*^gone", done.stdout, flags=re.M | re.S)

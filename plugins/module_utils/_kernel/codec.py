@@ -4,7 +4,7 @@
 
 # Private to this collection: may change without notice.
 
-"""pyroute2's message classes: the codec of every netlink message, imported here alone and as late as possible."""
+"""pyroute2's message classes, imported here alone and as late as possible: the tables of messages.py are taken from them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import typing as t
 from .._errors import MissingLibrary
 
 MINIMUM = (0, 7, 2)  # what Debian 12 ships; older ones don't import on Python 3.12 or lack classes
+TRIED = "0.9.7"  # the newest that all tests have run with
 
 _METADATA = re.compile(r"pyroute2-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
 _CURE = "The role patchbay.netns.host does this."
@@ -57,6 +58,15 @@ def _package() -> str:
     if family & {"fedora", "rhel", "centos"}:
         return f"run: dnf install python3-pyroute2 (or, for another interpreter than the system's: {pip})"
     return f"run: {pip}"
+
+
+def unreadable(what: str) -> MissingLibrary:
+    """The error for a version of pyroute2 that can't serve: ``what`` completes 'pyroute2 VERSION ...'."""
+    version = codec().version
+    return MissingLibrary(
+        f"the Python library pyroute2 {version} that {sys.executable} imports {what}. Another version is needed; "
+        f"{TRIED} is known to do: {sys.executable} -m pip install 'pyroute2=={TRIED}'. {_CURE}"
+    )
 
 
 @contextlib.contextmanager

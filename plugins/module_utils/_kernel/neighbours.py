@@ -13,6 +13,7 @@ import typing as t
 
 from . import netlink
 from .codec import codec
+from .messages import Message, table
 from .netlink import NetlinkSocket, Refusal
 
 _GETNEIGH = 30  # linux/rtnetlink.h
@@ -20,10 +21,7 @@ _PF_BRIDGE = 7
 
 
 def _dump(sock: NetlinkSocket, family: int) -> list[t.Any]:
-    message = codec().neighbour()
-    message["header"]["type"] = _GETNEIGH
-    message["header"]["flags"] = netlink.REQUEST
-    message["family"] = family
+    message = Message(table(codec().neighbour), _GETNEIGH, netlink.REQUEST, {"family": family}, [])
     try:
         return sock.ask(message, dump=True)
     except Refusal:  # no table, so nothing is known

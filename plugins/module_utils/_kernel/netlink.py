@@ -57,6 +57,10 @@ class Raw:
         self.flags = flags
         self.body = body
 
+    def answer(self, content: bytes) -> t.Any:
+        """What ``ask`` returns for one answer, of which these are the bytes behind its header."""
+        return content
+
 
 class NetlinkSocket:
     """One socket of one family in the namespace in which it was made; it stays there."""
@@ -75,18 +79,13 @@ class NetlinkSocket:
     def close(self) -> None:
         self._socket.close()
 
-    def _encode(self, messages: t.Sequence[t.Any]) -> list[bytes]:
-        encoded = []
-        for message in messages:
-            if isinstance(message, Raw):
-                length = _HEADER.size + len(message.body)
-                encoded.append(_HEADER.pack(length, message.kind, message.flags, self._sequence, 0) + message.body)
-            else:
-                message["header"]["sequence_number"] = self._sequence
-                message.encode()
-                encoded.append(bytes(message.data))
-            self._sequence += 1
-        return encoded
+    def _encode(self, messages: t.Sequence[Raw]) -> list[bytes]:
+        pack, size, first = _HEADER.pack, _HEADER.size, self._sequence
+        self._sequence += len(messages)
+        return [
+            pack(size + len(message.body), message.kind, message.flags, sequence, 0) + message.body
+            for sequence, message in enumerate(messages, first)
+        ]
 
     def send(self, messages: t.Sequence[t.Any]) -> None:
         """Send requests that each carry REQUEST | ACK and wait for every acknowledgement. Raises Refusal (the first).
@@ -126,24 +125,19 @@ class NetlinkSocket:
                 if kind == _ERROR and first <= sequence < self._sequence:
                     yield sequence, _refusal(flags, data, start, end, sequence - first)
 
-    def ask(self, message: t.Any, *, dump: bool = False) -> list[t.Any]:
-        """Send one request and decode the answers with the request's own class. Raises Refusal.
+    def ask(self, message: Raw, *, dump: bool = False) -> list[t.Any]:
+        """Send one request; what its answers are, the request says. Raises Refusal.
 
-        The answers to a Raw request are what follows their headers. A dump that the kernel flags as interrupted by a
-        change is read again.
+        A dump that the kernel flags as interrupted by a change is read again.
         """
-        flags = REQUEST | (DUMP if dump else ACK)
-        if isinstance(message, Raw):
-            message.flags = flags
-        else:
-            message["header"]["flags"] = flags
+        message.flags = REQUEST | (DUMP if dump else ACK)
         for _attempt in range(_DUMP_TRIES):
             answers, interrupted = self._ask_once(message)
             if not interrupted:
                 return answers
         raise Refusal(errno.EINTR, "the list changed each time it was read", 0)
 
-    def _ask_once(self, message: t.Any) -> tuple[list[t.Any], bool]:
+    def _ask_once(self, message: Raw) -> tuple[list[t.Any], bool]:
         self._socket.send(self._encode([message])[0])
         wanted = self._sequence - 1
         answers: list[t.Any] = []
@@ -158,12 +152,7 @@ class NetlinkSocket:
                     if refusal is not None:
                         raise refusal
                     return answers, interrupted
-                if isinstance(message, Raw):
-                    answers.append(data[start + _HEADER.size : end])
-                    continue
-                answer = type(message)(data[start:end])
-                answer.decode()
-                answers.append(answer)
+                answers.append(message.answer(data[start + _HEADER.size : end]))
 
     def _receive(self) -> t.Iterator[tuple[int, int, int, bytes, int, int]]:
         """Yields (type, flags, sequence, buffer, start, end) for each message of the next datagram."""

@@ -18,6 +18,7 @@ import typing as t
 
 from . import netlink
 from .codec import codec
+from .messages import Message, table
 from .netlink import NetlinkSocket, Refusal
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
@@ -30,15 +31,15 @@ IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
 
 Attributes = list[list[t.Any]]
 
+_NO_STATISTICS = ["IFLA_EXT_MASK", 1 << 3]  # RTEXT_FILTER_SKIP_STATS: half of what the kernel says of a link
+_RTM_F_CLONED = 0x200
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
-def _message(kind: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> t.Any:
-    message = kind()
-    message["header"]["type"] = number
-    message["header"]["flags"] = netlink.REQUEST | flags
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = attributes
-    return message
+
+def _message(
+    source: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes
+) -> Message:
+    return Message(table(source), number, netlink.REQUEST | flags, fields, attributes)
 
 
 def _send(sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False) -> None:
@@ -51,8 +52,8 @@ def _send(sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool =
 
 
 def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) -> t.Any:
-    """The link as an ``ifinfmsg``, or None when there is none of that name or index."""
-    attributes: Attributes = [["IFLA_IFNAME", name]] if name else []
+    """The link as an answer of struct ifinfomsg, or None when there is none of that name or index."""
+    attributes: Attributes = [_NO_STATISTICS, ["IFLA_IFNAME", name]] if name else [_NO_STATISTICS]
     try:
         return sock.ask(_message(codec().link, _GETLINK, 0, {"index": index}, attributes))[0]
     except Refusal as refusal:
@@ -63,7 +64,7 @@ def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) ->
 
 def dump_links(sock: NetlinkSocket) -> list[t.Any]:
     """Every link of the namespace."""
-    return _dump(sock, _message(codec().link, _GETLINK, 0, {}, []), "list interfaces")
+    return _dump(sock, _message(codec().link, _GETLINK, 0, {}, [_NO_STATISTICS]), "list interfaces")
 
 
 def _dump(sock: NetlinkSocket, message: t.Any, doing: str) -> list[t.Any]:
@@ -118,9 +119,15 @@ def namespace_id(sock: NetlinkSocket, fd: int) -> int | None:
 
 
 def dump_addresses(sock: NetlinkSocket, index: int) -> list[t.Any]:
-    """The addresses of the link with this index, as ``ifaddrmsg``."""
+    """The addresses of the link with this index, as answers of struct ifaddrmsg."""
     answers = _dump(sock, _message(codec().address, _GETADDR, 0, {"index": index}, []), "list addresses")
     return [answer for answer in answers if answer["index"] == index]  # kernels before 4.20 don't filter
+
+
+def all_addresses(sock: NetlinkSocket) -> list[t.Any]:
+    """The addresses of all links and both IP versions of the namespace, in one list."""
+    answers = _dump(sock, _message(codec().address, _GETADDR, 0, {}, []), "list addresses")
+    return [answer for answer in answers if answer["family"] in _FAMILIES]
 
 
 def _address_message(number: int, flags: int, index: int, address: t.Any, broadcast: t.Any) -> t.Any:
@@ -149,7 +156,7 @@ def delete_address(sock: NetlinkSocket, index: int, address: t.Any, doing: str) 
 
 
 def dump_routes(sock: NetlinkSocket, version: int) -> list[t.Any]:
-    """All routes of all tables of one IP version, as ``rtmsg``; cloned and cached ones left out."""
+    """All routes of all tables of one IP version, as answers of struct rtmsg; cloned and cached ones left out."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     try:
         answers = sock.ask(_message(codec().route, _GETROUTE, 0, {"family": family}, []), dump=True)
@@ -157,8 +164,13 @@ def dump_routes(sock: NetlinkSocket, version: int) -> list[t.Any]:
         if refusal.number in (errno.EAFNOSUPPORT, errno.EOPNOTSUPP):
             return []  # a kernel without IPv6
         raise refusal.explain("list routes") from None
-    cloned = 0x200  # RTM_F_CLONED
-    return [answer for answer in answers if answer["family"] == family and not answer["flags"] & cloned]
+    return [answer for answer in answers if answer["family"] == family and not answer["flags"] & _RTM_F_CLONED]
+
+
+def all_routes(sock: NetlinkSocket) -> list[t.Any]:
+    """All routes of all tables of both IP versions, in one list; cloned and cached ones left out."""
+    answers = _dump(sock, _message(codec().route, _GETROUTE, 0, {}, []), "list routes")
+    return [answer for answer in answers if answer["family"] in _FAMILIES and not answer["flags"] & _RTM_F_CLONED]
 
 
 def put_route(

@@ -10,7 +10,6 @@ import contextlib
 import typing as t
 from collections.abc import Iterator, Mapping
 
-from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
@@ -123,10 +122,9 @@ class ActionModule(ActionBase):
         return second
 
     def _show(self, line: str) -> None:
-        # What reads the output of these wants nothing else in it.
-        machine_readable = "json" in str(constants.DEFAULT_STDOUT_CALLBACK)
+        # Standard error comes at once, also through a pipe, and does not disturb who reads the output as JSON.
         if not self._task.no_log:
-            self._display.display(line, stderr=machine_readable)
+            self._display.display(line, stderr=True)
 
     def _title(self, arguments: Mapping[str, t.Any], variables: Mapping[str, t.Any]) -> str:
         host = self._task.delegate_to or variables.get("inventory_hostname") or "localhost"

@@ -58,7 +58,9 @@ molecule: .venv-dev ## roles in systemd containers (S=default for one scenario)
 	@tests/tools/molecule.sh $(S)
 
 bench: export PYTHONPATH := $(CURDIR)/.ansible/collections
-bench: .venv-dev ## how long labs of many sizes take
+bench: .venv-dev tools ## how long labs of many sizes take
+	@tests/tools/packages.sh gcc libc6-dev
+	@tests/tools/packages.sh mininet bridge-utils || true  # left out of the table where it can't be had
 	@tests/tools/isolated.sh .venv-dev/bin/python tests/bench/run.py $(ARGS)
 
 # -- the rest --------------------------------------------------------------------------------------------------------

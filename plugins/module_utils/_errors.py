@@ -78,6 +78,24 @@ class Unsupported(PatchbayError):
     code = "UNSUPPORTED"
 
 
+class Busy(PatchbayError):
+    """Another run holds the lock, and did so for longer than the caller wants to wait."""
+
+    code = "BUSY"
+
+
+class Interrupted(PatchbayError):
+    """Somebody asked the process to end; what it had done was taken back."""
+
+    code = "INTERRUPTED"
+
+
+class NotVerified(PatchbayError):
+    """What was read back is not what was asked for; what was done was taken back."""
+
+    code = "NOT_VERIFIED"
+
+
 class MissingLibrary(PatchbayError):
     """pyroute2 is not installed for this interpreter, or is too old."""
 
@@ -92,3 +110,13 @@ class KernelError(PatchbayError):
     def __init__(self, message: str, *, errno: int, **details: t.Any) -> None:
         super().__init__(message, errno=errno, **details)
         self.errno = errno
+
+
+def missing_interface(netns: str | None, name: str, there: t.Iterable[str]) -> NotFound:
+    """The error for an interface that is not among those that are ``there``."""
+    where = f" in namespace {netns}" if netns else ""
+    return NotFound(
+        f"interface {name} does not exist{where}. Present: {', '.join(sorted(there)[:12])}. "
+        "Name one of these, or create it first.",
+        device=name,
+    )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -48,11 +49,15 @@ def at_step(number: int) -> Iterator[None]:
 
     carry_out = run.apply
 
-    def apply(kernel: Any, steps: Any) -> None:
+    def apply(kernel: Any, steps: Any, **options: Any) -> None:
         steps = list(steps)
-        broken = mock.Mock(wraps=steps[number])
-        broken.apply.side_effect = KernelError("the fault that the test made.", errno=5)
-        carry_out(kernel, [*steps[:number], broken, *steps[number + 1 :]])
+
+        def fail(_step: Any, _kernel: Any) -> None:
+            raise KernelError("the fault that the test made.", errno=5)
+
+        broken = copy.copy(steps[number])
+        broken.__class__ = type("Broken", (type(broken),), {"apply": fail})
+        carry_out(kernel, [*steps[:number], broken, *steps[number + 1 :]], **options)
 
     with mock.patch.object(run, "apply", apply):
         yield

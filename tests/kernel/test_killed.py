@@ -29,7 +29,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 def killed_after(steps_done: int, box: Box, module: str, params: dict[str, Any]) -> bool:
     """Run the module in a process that dies after so many steps; False when it was through before."""
 
-    def apply(kernel: Any, steps: Any) -> None:
+    def apply(kernel: Any, steps: Any, **_options: Any) -> None:
         for number, step in enumerate(steps):
             if number == steps_done:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -86,9 +86,19 @@ class Step(abc.ABC):
     after: tuple[t.Any, ...]
     lost: tuple[Step, ...] = ()
 
+    phase: t.ClassVar[str] = "changes"
+    """What progress calls such steps, in the plural."""
+
     @abc.abstractmethod
     def apply(self, kernel: Kernel) -> None:
-        """Do it. Raises KernelError."""
+        """Do it, or have the kernel handle send what does it when it next sends. Raises KernelError."""
+
+    @classmethod
+    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:  # noqa: B027 - most effects are there at once
+        """Wait until the effects of these steps, all of this class, are there, when all steps of the run were carried out."""
+
+    def finish(self, kernel: Kernel) -> None:  # noqa: B027 - most steps leave nothing to do
+        """Do the rest, which can't be undone, once it is certain that nothing else fails."""
 
     def rehearse(self, kernel: Kernel) -> None:  # noqa: B027 - most kinds have nobody to ask
         """Ask the kernel, without a trace, whether it would do it; where it can be asked. Raises as ``apply``."""

@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
 import typing as t
 from dataclasses import dataclass
 
 from .._errors import NoNamespace, PatchbayError
+from .._kernel import interruption
+from .._kernel.interruption import deferred
 from .._kernel.kernel import Kernel
 from .._kernel.rundir import locked
 from .model import State, Step, Wish
@@ -32,31 +35,58 @@ class Outcome:
     """created, removed, changed in place, recreated, or unchanged."""
 
 
+Watch = t.Callable[[str, int, int], None]
+"""Is told of a run's progress: what is being done, how many of them are done, and how many there are."""
+
+
+def unwatched(_phase: str, _done: int, _total: int) -> None:
+    """Nobody wants to know."""
+
+
 def execute(wish: Wish, *, check: bool = False) -> Outcome:
     """Bring the kernel to the wish, or with ``check`` only find out what that takes.
 
     Runs wait for each other on one lock. A run that fails half way takes its steps back.
     Raises PatchbayError.
     """
-    with contextlib.nullcontext() if check else locked(), _uncollected(), Kernel() as kernel:
-        observed = _observe(wish, kernel)
-        steps = wish.plan(observed)
+    with deferred(), contextlib.nullcontext() if check else locked(wish.name), uncollected(), Kernel() as kernel:
+        observed, steps = carry_out(wish, kernel, check=check)
         commands = [command for step in steps for command in step.commands()]
-        if check:
-            for step in steps:
-                step.rehearse(kernel)
+        reached = observed
+        if steps:
             reached = project(observed, steps)
-        else:
-            apply(kernel, steps)
-            reached = _observe(wish, kernel).recognized(project(observed, steps)) if steps else observed
+            reached = reached if check else _observe(wish, kernel).recognized(reached)
         before = wish.view(observed)
         after = before if reached is observed else wish.view(reached)
         warnings = wish.warnings(observed, reached)
         return Outcome(bool(steps), before, after, commands, warnings, manner(steps, before, after))
 
 
+def carry_out(
+    wish: Wish,
+    kernel: Kernel,
+    *,
+    check: bool,
+    watch: Watch = unwatched,
+    confirm: t.Callable[[], None] = lambda: None,
+) -> tuple[State, list[Step]]:
+    """Look, plan, and carry the steps out or, with ``check``, rehearse them; returns what was seen and the steps.
+
+    ``confirm`` is called when all is done but can still be undone; what it raises takes everything back.
+    """
+    observed = _observe(wish, kernel)
+    steps = wish.plan(observed)
+    if check:
+        for step in steps:
+            with contextlib.suppress(NoNamespace):  # one that is still to be made can't be asked
+                step.rehearse(kernel)
+    elif steps:
+        apply(kernel, steps, watch=watch, confirm=confirm)
+    return observed, steps
+
+
 @contextlib.contextmanager
-def _uncollected() -> t.Iterator[None]:
+def uncollected() -> t.Iterator[None]:
     """Without the search for cyclic garbage: a run ends soon, and searching its thousands of new objects takes a fifth of it."""
     enabled = gc.isenabled()
     gc.disable()
@@ -84,31 +114,67 @@ def project(state: State, steps: t.Iterable[Step]) -> State:
     return state
 
 
-def apply(kernel: Kernel, steps: t.Iterable[Step]) -> None:
+def apply(
+    kernel: Kernel,
+    steps: t.Sequence[Step],
+    *,
+    watch: Watch = unwatched,
+    confirm: t.Callable[[], None] = lambda: None,
+) -> None:
     """Carry out steps in order; when one fails, undo those before it, last first, and raise its error."""
-    done: list[Step] = []
+    done: set[int] = set()
+    totals = collections.Counter(step.phase for step in steps)
+    counts: collections.Counter[str] = collections.Counter()
     try:
-        for step in steps:
-            step.apply(kernel)
-            done.append(step)
+        with kernel.gathering() as queue:
+            for step in steps:
+                interruption.check()
+                watch(step.phase, counts[step.phase], totals[step.phase])
+                queue.begin(step)
+                step.apply(kernel)
+                done.add(id(step))
+                counts[step.phase] += 1
+            kernel.flush()
+            for kind in dict.fromkeys(type(step) for step in steps):
+                kind.settle(kernel, [step for step in steps if type(step) is kind])
+            interruption.check()
+            confirm()
     except BaseException as error:
-        left = _roll_back(kernel, done)
+        left = _roll_back(kernel, [step for step in steps if queue.took_effect(step, id(step) in done)], watch)
         if left and isinstance(error, PatchbayError):
             raise type(error)(
                 f"{error} Taking back what was done before did not succeed either: {'; '.join(left)}", **error.details
             ) from None
         raise
+    _finish(kernel, steps)
 
 
-def _roll_back(kernel: Kernel, done: list[Step]) -> list[str]:
-    problems = []
-    for step in reversed(done):
-        for backward in step.undo():
-            try:
-                backward.apply(kernel)
-            except PatchbayError as error:
-                problems.append(str(error))
+def _roll_back(kernel: Kernel, done: list[Step], watch: Watch) -> list[str]:
+    """Undo the steps, last first, whatever refuses; returns what went wrong."""
+    problems: list[str] = []
+    with kernel.gathering(problems) as queue:
+        for number, step in enumerate(reversed(done)):
+            watch("steps taken back", number, len(done))
+            for backward in step.undo():
+                queue.begin(backward)
+                try:
+                    backward.apply(kernel)
+                except PatchbayError as error:
+                    problems.append(str(error))
+        kernel.flush()
     return problems
+
+
+def _finish(kernel: Kernel, steps: t.Iterable[Step]) -> None:
+    """What can't be undone: all of it is tried, then the first error is raised."""
+    errors = []
+    for step in steps:
+        try:
+            step.finish(kernel)
+        except PatchbayError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def manner(steps: t.Sequence[Step], before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> str:

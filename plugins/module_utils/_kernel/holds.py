@@ -27,12 +27,16 @@ class Record(t.NamedTuple):
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
-def _path(identity: str) -> str:
-    """The file of a namespace. Where /run outlives a reboot, a record of the time before must not count: hence the boot."""
-    boot = ""
+def boot() -> str:
+    """What tells this boot of the machine from others: where /run outlives a reboot, records of the time before don't count."""
     with contextlib.suppress(OSError), open(_BOOT, encoding="ascii") as file:
-        boot = file.read().strip()
-    return f"{DIRECTORY}/holds/{boot}-{identity}.json"
+        return file.read().strip()
+    return ""
+
+
+def _path(identity: str) -> str:
+    """The file of a namespace."""
+    return f"{DIRECTORY}/holds/{boot()}-{identity}.json"
 
 
 def read(identity: str) -> dict[str, Record]:

@@ -21,7 +21,7 @@ import typing as t
 
 from . import attribute_types, attributes
 from .attribute_types import Packer, Type, packer
-from .codec import unreadable
+from .codec import codec, unreadable
 from .netlink import Raw
 
 Attributes = t.Sequence[t.Sequence[t.Any]]
@@ -76,23 +76,23 @@ class Answer:
     def get_attr(self, name: str, default: t.Any = None) -> t.Any:
         """The value of an attribute, or ``default`` when it is not there or pyroute2 does not know it."""
         number, read = self._table.readers[name]
-        content = self._attributes().get(number)
+        found = self._found
+        if found is None:
+            found = self._found = attributes.unpack(self._rest())
+        content = found.get(number)
         if content is None:
             return default
         return read(content) if read is not None else self._table.reader_for(name, self)(content)
 
     def content(self, name: str) -> bytes | None:
         """The bytes of an attribute, or None: for who does not need them as a text."""
-        return self._attributes().get(self._table.readers[name][0])
+        if self._found is None:
+            self._found = attributes.unpack(self._rest())
+        return self._found.get(self._table.readers[name][0])
 
     def decoded(self) -> t.Any:
         """The same as pyroute2's own object."""
         return self._table.foreign(self._content)
-
-    def _attributes(self) -> dict[int, bytes]:
-        if self._found is None:
-            self._found = attributes.unpack(self._rest())
-        return self._found
 
     def _rest(self) -> bytes:
         return self._content[self._table.size :]
@@ -345,3 +345,13 @@ def table(source: Source) -> Table:
         return Table(source, source.fields, source.nla_map)
     except (ValueError, TypeError, AttributeError, KeyError, struct.error) as error:
         raise unreadable(f"describes {getattr(source, '__name__', source)} in an unknown way ({error})") from None
+
+
+@functools.lru_cache(None)
+def qdisc() -> Table:
+    """Of queueing disciplines (linux/rtnetlink.h, struct tcmsg); their options are bytes, which each kind lays out anew.
+
+    Written out here, for pyroute2's class brings modules for all of tc.
+    """
+    fields = (("family", "B"), ("", "3x"), ("index", "i"), ("handle", "I"), ("parent", "I"), ("info", "I"))
+    return Table(codec().link, fields, ((1, "TCA_KIND", "asciiz"), (2, "TCA_OPTIONS", "cdata")))

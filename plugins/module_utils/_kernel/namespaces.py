@@ -49,8 +49,13 @@ def names() -> list[str]:
         return []
 
 
+def device() -> int:
+    """The device number of all files that are namespaces: nsfs is one device."""
+    return os.stat(_OWN).st_dev
+
+
 def _is_namespace(file: str) -> bool:
-    return os.stat(file).st_dev == os.stat(_OWN).st_dev  # nsfs is one device
+    return os.stat(file).st_dev == device()
 
 
 def exists(name: str) -> bool:
@@ -165,39 +170,60 @@ def _directory_lock() -> t.Iterator[None]:
         os.close(fd)
 
 
-def _share_directory() -> None:
-    """Make /run/netns a shared mount of its own, so that other mount namespaces see what is mounted there."""
-    os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
+def share_directory() -> None:
+    """Make /run/netns a shared mount of its own, so that other mount namespaces see what is mounted there.
+
+    Raises KernelError.
+    """
     try:
-        syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
+        os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
+        try:
+            syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # EINVAL: not a mount point yet
+                raise
+            syscalls.mount(DIRECTORY, DIRECTORY, syscalls.MS_BIND | syscalls.MS_REC)
+            syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # EINVAL: not a mount point yet
-            raise
-        syscalls.mount(DIRECTORY, DIRECTORY, syscalls.MS_BIND | syscalls.MS_REC)
-        syscalls.mount("", DIRECTORY, syscalls.MS_SHARED | syscalls.MS_REC)
+        raise _denied(f"share {DIRECTORY}", error) from None
 
 
 def create(name: str, prepare: t.Callable[[], object]) -> None:
     """Create a namespace. ``prepare`` runs inside it before anybody can see it by name.
 
-    A stale file of the same name is replaced. Nothing is left behind on failure. Raises KernelError.
+    The directory must be shared. A stale file of the same name is replaced. Nothing is left behind on failure. Raises
+    KernelError.
     """
-    file = path(name)
     try:
-        _share_directory()
-        with _directory_lock():
-            if exists(name) and is_stale(name):
-                os.unlink(file)
-            os.close(os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
-            try:
-                with inside_new():
-                    prepare()
-                    syscalls.mount(_OWN, file, syscalls.MS_BIND)
-            except BaseException:
-                os.unlink(file)
-                raise
+        with _directory_lock(), _new_file(name), inside_new():
+            prepare()
+            syscalls.mount(_OWN, path(name), syscalls.MS_BIND)
     except OSError as error:
         raise _denied(f"create network namespace {name}", error) from None
+
+
+def attach(name: str, fd: int) -> None:
+    """Give the namespace behind ``fd`` a name. Nothing is left behind on failure. Raises KernelError."""
+    try:
+        # From the inside, as a new one gets its name: what the descriptor was opened through may be mounted no more.
+        with _directory_lock(), _new_file(name), inside(fd):
+            syscalls.mount(_OWN, path(name), syscalls.MS_BIND)
+    except OSError as error:
+        raise _denied(f"name network namespace {name}", error) from None
+
+
+@contextlib.contextmanager
+def _new_file(name: str) -> t.Iterator[None]:
+    """A file to mount a namespace on, in place of a stale one; it goes when the block fails. Raises OSError."""
+    file = path(name)
+    if exists(name) and is_stale(name):
+        os.unlink(file)
+    os.close(os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    try:
+        yield
+    except BaseException:
+        os.unlink(file)
+        raise
 
 
 def remove(name: str) -> None:
@@ -218,17 +244,19 @@ def touch_stale(name: str) -> None:
 
 def processes(fd: int) -> list[Process]:
     """The processes whose main thread lives in the namespace behind ``fd``, this one excepted."""
-    wanted = os.fstat(fd)
-    found = []
+    return inhabitants().get(os.fstat(fd).st_ino, [])
+
+
+def inhabitants() -> dict[int, list[Process]]:
+    """All processes but this one, by the inode number of the network namespace that their main thread lives in."""
+    found: dict[int, list[Process]] = {}
     for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):  # it ended, or it is a zombie
-            seen = os.stat(f"/proc/{entry}/ns/net")
-            if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino):
+        if entry.isdigit() and int(entry) != os.getpid():
+            with contextlib.suppress(OSError):  # it ended, or it is a zombie
+                inode = os.stat(f"/proc/{entry}/ns/net").st_ino
                 with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as comm:
-                    found.append(Process(int(entry), comm.read().strip()))
-    return sorted(found)
+                    found.setdefault(inode, []).append(Process(int(entry), comm.read().strip()))
+    return {inode: sorted(there) for inode, there in found.items()}
 
 
 def is_boots(file: int) -> bool:

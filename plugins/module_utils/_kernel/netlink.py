@@ -17,6 +17,9 @@ import typing as t
 
 from .._errors import KernelError
 
+if t.TYPE_CHECKING:
+    from .queue import Queue
+
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12  # linux/netlink.h
 REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 0x1, 0x4, 0x300, 0x100, 0x200, 0x400
 
@@ -69,6 +72,8 @@ class NetlinkSocket:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.bind((0, 0))
         self._sequence = 1
+        self.queue: Queue | None = None
+        """Where requests wait for others, while somebody gathers them."""
         for option in (_RCVBUFFORCE, _SNDBUFFORCE):  # a batch may be large, and so may be its answers
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER * 8)
@@ -104,6 +109,23 @@ class NetlinkSocket:
         if refusals:
             raise refusals[0]
 
+    def exchange(self, messages: t.Sequence[t.Any]) -> dict[int, Refusal]:
+        """Send requests together; returns the refusals by the place of the message. All others were carried out.
+
+        The kernel answers every refusal, but only the last message asks for an acknowledgement.
+        """
+        for message in messages[:-1]:
+            message.flags &= ~ACK
+        first = self._sequence
+        self._socket.send(b"".join(self._encode(messages)))
+        refusals: dict[int, Refusal] = {}
+        for sequence, refusal in self._acknowledgements(first):
+            if refusal is not None:
+                refusals[sequence - first] = refusal
+            if sequence == self._sequence - 1:
+                break
+        return refusals
+
     def send_batch(self, messages: t.Sequence[t.Any], *, acknowledged: int) -> None:
         """Send one nfnetlink batch: all or nothing. ``acknowledged`` messages of it ask for an ACK. Raises Refusal.
 
@@ -130,6 +152,8 @@ class NetlinkSocket:
 
         A dump that the kernel flags as interrupted by a change is read again.
         """
+        if self.queue is not None:
+            self.queue.flush()
         message.flags = REQUEST | (DUMP if dump else ACK)
         for _attempt in range(_DUMP_TRIES):
             answers, interrupted = self._ask_once(message)

@@ -23,6 +23,14 @@ def path(netns: str) -> str:
     return f"{DIRECTORY}/{netns}/resolv.conf"
 
 
+def names() -> set[str]:
+    """The namespaces that have a folder of files of their own."""
+    try:
+        return set(os.listdir(DIRECTORY))
+    except OSError:
+        return set()
+
+
 def text(nameservers: t.Iterable[str]) -> str:
     """The file's content for these servers."""
     return MARK + "".join(f"nameserver {server}\n" for server in nameservers)

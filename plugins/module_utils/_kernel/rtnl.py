@@ -20,6 +20,7 @@ from . import netlink
 from .codec import codec
 from .messages import Message, table
 from .netlink import NetlinkSocket, Refusal
+from .queue import Request
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
@@ -29,9 +30,11 @@ _GETNSID = 90
 IFF_UP = 0x1
 IFA_F_NODAD, IFA_F_TENTATIVE = 0x02, 0x40
 
+_GONE = frozenset({errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT})
+
 Attributes = list[list[t.Any]]
 
-_NO_STATISTICS = ["IFLA_EXT_MASK", 1 << 3]  # RTEXT_FILTER_SKIP_STATS: half of what the kernel says of a link
+_NO_STATISTICS = ["IFLA_EXT_MASK", 1 << 3]  # RTEXT_FILTER_SKIP_STATS: IPv6's counters are a quarter of an answer
 _RTM_F_CLONED = 0x200
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -43,12 +46,16 @@ def _message(
 
 
 def _send(sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False) -> None:
+    """Send a request, or let it wait in the socket's queue where there is one."""
+    tolerated = _GONE if missing_ok else frozenset()
+    if sock.queue is not None:
+        sock.queue.add(Request(sock, message, doing, tolerated))
+        return
     try:
         sock.send([message])
     except Refusal as refusal:
-        if missing_ok and refusal.number in (errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENOENT):
-            return
-        raise refusal.explain(doing) from None
+        if refusal.number not in tolerated:
+            raise refusal.explain(doing) from None
 
 
 def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) -> t.Any:
@@ -85,9 +92,11 @@ def dump_bridges(sock: NetlinkSocket) -> dict[str, dict[str, t.Any]]:
     return out
 
 
-def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str) -> None:
-    """Create a link. Raises KernelError, with errno EEXIST when the name is taken."""
-    _send(sock, _message(codec().link, _NEWLINK, netlink.ACK | netlink.CREATE | netlink.EXCL, {}, attributes), doing)
+def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str, *, index: int = 0, up: bool = False) -> None:
+    """Create a link, with the number ``index`` unless that is 0. Raises KernelError, with errno EEXIST when the name is taken."""
+    fields = {"index": index, **({"flags": IFF_UP, "change": IFF_UP} if up else {})}
+    flags = netlink.ACK | netlink.CREATE | netlink.EXCL
+    _send(sock, _message(codec().link, _NEWLINK, flags, fields, attributes), doing)
 
 
 def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: str, *, up: bool | None = None) -> None:
@@ -96,16 +105,27 @@ def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: s
     _send(sock, _message(codec().link, _NEWLINK, netlink.ACK, fields, [["IFLA_IFNAME", name], *attributes]), doing)
 
 
+DOOMED = 0x7062_0000
+"""The link group of what is about to be deleted: deleting a group costs one grace period, each link of its own one more."""
+
+
 def delete_link(sock: NetlinkSocket, name: str) -> None:
     """Delete a link; one that is gone already is fine. Waits for the kernel's grace period (about 15 ms)."""
-    message = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_IFNAME", name]])
-    _send(sock, message, f"delete interface {name}", missing_ok=True)
+    doing = f"delete interface {name}"
+    if sock.queue is not None:
+        mark = _message(codec().link, _NEWLINK, netlink.ACK, {}, [["IFLA_IFNAME", name], ["IFLA_GROUP", DOOMED]])
+        sock.queue.condemn(Request(sock, mark, doing, _GONE), Request(sock, _group(DOOMED), doing, _GONE))
+        return
+    _send(sock, _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_IFNAME", name]]), doing, missing_ok=True)
 
 
 def delete_group(sock: NetlinkSocket, group: int) -> None:
     """Delete all links of a group at once: one grace period for all of them."""
-    message = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", group]])
-    _send(sock, message, f"delete the interfaces of group {group}", missing_ok=True)
+    _send(sock, _group(group), f"delete the interfaces of group {group}", missing_ok=True)
+
+
+def _group(group: int) -> t.Any:
+    return _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", group]])
 
 
 def namespace_id(sock: NetlinkSocket, fd: int) -> int | None:

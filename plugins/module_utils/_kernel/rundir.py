@@ -11,16 +11,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 import typing as t
 
-from .._errors import KernelError
+from .._errors import Busy, KernelError
+from . import interruption
 
 DIRECTORY = "/run/patchbay.netns"
 
 
+_POLL = 0.02  # seconds
+
+
 @contextlib.contextmanager
-def locked() -> t.Iterator[None]:
-    """Hold the machine-wide lock while the block runs. Raises KernelError when the directory can't be made."""
+def locked(title: str, patience: float | None = None) -> t.Iterator[None]:
+    """Hold the machine-wide lock while the block runs. ``title`` tells others who holds it.
+
+    Raises Busy when another run holds it for longer than ``patience`` seconds (None waits for as long as it takes), and
+    KernelError when the directory can't be made.
+    """
     try:
         os.makedirs(DIRECTORY, mode=0o755, exist_ok=True)
         fd = os.open(f"{DIRECTORY}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -30,7 +39,32 @@ def locked() -> t.Iterator[None]:
             errno=error.errno or 0,
         ) from None
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        _take(fd, patience)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()}, {title}".encode(errors="replace"), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+def _take(fd: int, patience: float | None) -> None:
+    start = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+        interruption.check()
+        waited = time.monotonic() - start
+        if patience is not None and waited >= patience:
+            holder = os.pread(fd, 4096, 0).decode(errors="replace") or "a process that did not say who it is"
+            raise Busy(
+                f"another run is at work on this machine: {holder}. Waited {waited:.0f} seconds for it to end. "
+                "Try again later, or give a longer lock_timeout.",
+                holder=holder,
+            )
+        time.sleep(_POLL)

@@ -19,7 +19,7 @@ from .._kernel import rtnl, solicited
 from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
-from .link import Link, index_of, the_link
+from .link import Link, index_of
 from .route import TABLES, Route
 from .words import place
 
@@ -58,23 +58,32 @@ class Address:
 class PutAddress(Step):
     """Adds or removes one address."""
 
+    phase = "addresses"
+
     def apply(self, kernel: Kernel) -> None:
         item: Address = (self.after or self.before)[0]
-        sock = kernel.rtnl(item.netns)
-        device = the_link(kernel, item.netns, item.device)
-        index = device["index"]
+        sock, index = kernel.rtnl(item.netns), kernel.index(item.netns, item.device)
         title = f"{item.interface} {'to' if self.after else 'from'} {item.device}{place(item.netns)}"
         if self.after:
             rtnl.add_address(sock, index, item.interface, item.broadcast, f"add {title}")
-            if (
-                isinstance(item.interface, ipaddress.IPv6Interface)
-                and item.device != "lo"
-                and device["flags"] & rtnl.IFF_UP
-            ):
-                with kernel.inside(item.netns):
-                    solicited.wait(item.interface.ip)
         else:
             rtnl.delete_address(sock, index, item.interface, f"remove {title}")
+
+    @classmethod
+    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        """Wait until their neighbours can find the new IPv6 addresses."""
+        added: dict[str | None, list[Address]] = {}
+        for step in steps:
+            for item in step.after:
+                if item.interface.version == 6 and item.device != "lo":
+                    added.setdefault(item.netns, []).append(item)
+        for netns, items in added.items():
+            links = rtnl.dump_links(kernel.rtnl(netns))
+            up = {each.get_attr("IFLA_IFNAME") for each in links if each["flags"] & rtnl.IFF_UP}
+            with kernel.inside(netns):
+                for item in items:
+                    if item.device in up:
+                        solicited.wait(item.interface.ip)
 
     def commands(self) -> list[str]:
         item: Address = (self.after or self.before)[0]
@@ -89,7 +98,7 @@ class PutAddress(Step):
 def observe(kernel: Kernel, netns: str | None, device: str) -> list[Item]:
     """All addresses of an interface that is there."""
     messages = rtnl.dump_addresses(kernel.rtnl(netns), index_of(kernel, netns, device))
-    return [_decode(netns, device, message) for message in messages]
+    return [decode(netns, device, message) for message in messages]
 
 
 def lacking(there: t.Iterable[Item], netns: str | None, device: str, wanted: t.Iterable[Interface]) -> set[int]:
@@ -98,7 +107,8 @@ def lacking(there: t.Iterable[Item], netns: str | None, device: str, wanted: t.I
     return {interface.version for interface in wanted if Address(netns, device, interface) not in have}
 
 
-def _decode(netns: str | None, device: str, message: t.Any) -> Address:
+def decode(netns: str | None, device: str, message: t.Any) -> Address:
+    """An address from the kernel's message."""
     text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
     flags = message.get_attr("IFA_FLAGS")
     flags = message["flags"] if flags is None else flags

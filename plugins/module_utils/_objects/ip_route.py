@@ -112,7 +112,7 @@ class IpRoute:
             return False
         if not wanted.hops:
             return True
-        return len(now.hops) == len(wanted.hops) and _match(wanted.hops, now.hops)
+        return len(now.hops) == len(wanted.hops) and match(wanted.hops, now.hops)
 
     def _completed(self, state: State, now: Route | None) -> Route:
         """The wanted route with the devices that the kernel will choose, and what was left out as it is now."""
@@ -175,7 +175,7 @@ def _way(state: State, wanted: Route, hop: NextHop) -> str | None:
     return max(fitting, key=lambda r: r.destination.prefixlen).device if fitting else None
 
 
-def _match(wanted: tuple[NextHop, ...], now: tuple[NextHop, ...]) -> bool:
+def match(wanted: tuple[NextHop, ...], now: tuple[NextHop, ...]) -> bool:
     """Whether the hops are the same ones in any order; a device that was not named fits any."""
     left = list(now)
     for hop in wanted:

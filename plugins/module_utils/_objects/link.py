@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .._engine.model import Key
 from .._errors import KernelError, NotFound, missing_interface
@@ -73,6 +73,8 @@ class Link:
     peer: Peer | None = None
     options: Options | None = None
     parent: str | None = None
+    link_local: bool = field(default=True, compare=False)
+    """Whether it gets an IPv6 link-local address when it comes up: known only of what a run makes."""
 
     @property
     def ours(self) -> bool:
@@ -146,6 +148,12 @@ def _parent(
     if index and message.get_attr("IFLA_LINK_NETNSID") is not None:
         return "?"
     return _name(kernel, netns, index, names)
+
+
+def kind_of(message: t.Any) -> str | None:
+    """The kind of a link, from the kernel's message."""
+    info = message.get_attr("IFLA_LINKINFO")
+    return info.get_attr("IFLA_INFO_KIND") if info else None
 
 
 def port_data(message: t.Any) -> t.Any:

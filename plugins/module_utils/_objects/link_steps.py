@@ -46,8 +46,9 @@ class VethPair(Step):
         doing = f"create {one.title} with its peer {other.name}{place(other.netns)}"
         _create(kernel, one, [["VETH_INFO_PEER", peer]], [], doing)
 
-    def settle(self, kernel: Kernel) -> None:
-        settle_all(kernel, self.after)
+    @classmethod
+    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        settle_all(kernel, [link for step in steps for link in step.after])
 
     def commands(self) -> list[str]:
         if not self.after:
@@ -143,11 +144,17 @@ def _delete(kernel: Kernel, links: t.Sequence[Link]) -> None:
         kernel.forget_index(link.netns, link.name)
 
 
+_NO_LINK_LOCAL = ["IFLA_AF_SPEC", {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}]
+"""IN6_ADDR_GEN_MODE_NONE, linux/if_link.h."""
+
+
 class ChangeLink(Step):
     """Changes a link in place: address, MTU, group, bridge membership, port and bridge properties, up or down.
 
     What it can't change, ``replaceable`` names.
     """
+
+    phase = "interfaces"
 
     def apply(self, kernel: Kernel) -> None:
         before, after = self.before[0], self.after[0]
@@ -162,6 +169,8 @@ class ChangeLink(Step):
         if after.bridge != before.bridge:
             attributes.append(["IFLA_MASTER", kernel.index(after.netns, after.bridge) if after.bridge else 0])
         up = after.up if after.up != before.up else None
+        if before.link_local and not after.link_local:  # in a message of its own: beside IFF_UP it comes too late
+            rtnl.change_link(sock, after.name, [_NO_LINK_LOCAL], doing)
         if attributes or up is not None:
             rtnl.change_link(sock, after.name, attributes, doing, up=up)
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
@@ -173,9 +182,9 @@ class ChangeLink(Step):
             info = {"attrs": [["IFLA_INFO_KIND", "bridge"], ["IFLA_INFO_DATA", data]]}
             rtnl.change_link(sock, after.name, [["IFLA_LINKINFO", info]], doing)
 
-    def settle(self, kernel: Kernel) -> None:
-        if not self.before[0].up:
-            settle_all(kernel, self.after)
+    @classmethod
+    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        settle_all(kernel, [step.after[0] for step in steps if not step.before[0].up])
 
     def commands(self) -> list[str]:
         before, after = self.before[0], self.after[0]
@@ -188,6 +197,8 @@ class ChangeLink(Step):
             out.append(f"{ip} link set dev {name} address {after.mac}")
         if after.mtu != before.mtu:
             out.append(f"{ip} link set dev {name} mtu {after.mtu}")
+        if before.link_local and not after.link_local:
+            out.append(f"{ip} link set dev {name} addrgenmode none")
         if after.group != before.group:
             out.append(f"{ip} link set dev {name} group {after.group}")
         if after.bridge != before.bridge:
@@ -208,8 +219,10 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
     waiting: dict[str | None, set[str]] = {}
     for link in links:
         if link.up and link.peer is not None and link.peer.netns != "?":
-            waiting.setdefault(link.netns, set()).add(link.name)
-            waiting.setdefault(link.peer.netns, set()).add(link.peer.name)
+            ends = {link.netns: link.name, link.peer.netns: link.peer.name}
+            # Both ends are noticed together; of those at one switch or host, all are looked at by one question.
+            for netns in [None] if None in ends and link.netns != link.peer.netns else ends:
+                waiting.setdefault(netns, set()).add(ends[netns])
     deadline = time.monotonic() + _NOTICED
     for netns in waiting:
         while time.monotonic() < deadline:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass
 from shlex import quote
@@ -16,14 +17,31 @@ from .._engine.model import Item, Key, State, Step
 from .._errors import InUse, InvalidInput, NotOurs
 from .._kernel import loopback, namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
+from .._kernel.netlink import NETLINK_ROUTE, NetlinkSocket
 from . import checks, sysctl, words
-from .link import GROUP
 
 MARK = "patchbay.netns"
 """The alias of lo in every namespace that we made: it is there before the name is, and goes with the namespace."""
 
+def mark(lab: str | None = None) -> str:
+    """The alias in a namespace of our own, or of a lab's."""
+    return MARK if lab is None else f"{MARK}:{lab}"
+
+
+def owner(alias: str | None) -> tuple[bool, str | None]:
+    """Whether an alias is a mark of ours, and of which lab."""
+    if alias == MARK:
+        return True, None
+    ours, _colon, lab = (alias or "").partition(f"{MARK}:")
+    return (True, lab) if lab and not ours else (False, None)
+
+
 QUIET = {"net.ipv6.conf.default.accept_ra": "0"}
 """New namespaces take no address or route from router advertisements, unless asked to."""
+
+
+AT_ONCE = {"net.ipv6.conf.default.accept_dad": "0"}
+"""For namespaces whose interfaces are to use IPv6 at once, their link-local addresses too."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,8 @@ class Namespace:
     name: str
     live: bool = True
     ours: bool = True
+    lab: str | None = None
+    """The lab that it belongs to."""
 
     @property
     def key(self) -> Key:
@@ -84,20 +104,37 @@ class Occupants:
         return ("occupants", self.netns)
 
 
+@dataclass(frozen=True)
 class NameNamespace(Step):
-    """Creates a namespace, removes one, or turns a leftover file into one."""
+    """Creates a namespace, removes one, or turns a leftover file into one.
+
+    What is removed loses its name first and lives on until the run is sure of itself, so that it can come back as it was.
+    With ``unplug`` the cables that end in it are gone, and their names free, when the run ends.
+    """
+
+    phase = "namespaces"
+    unplug: bool = True
 
     def apply(self, kernel: Kernel) -> None:
         name = (self.after or self.before)[0].name
         if self.after and self.after[0].live:
-            namespaces.create(name, lambda: loopback.change(alias=MARK))
+            if not kernel.unshelve(name):
+                lo = next((item for item in self.after if isinstance(item, Loopback)), None)
+                kernel.create(name, alias=mark(self.after[0].lab), up=bool(lo and lo.up))
             return
         if self.before[0].live:
-            _unplug(kernel, name)
-        kernel.forget(name)
-        namespaces.remove(name)
+            kernel.shelve(name)
+        else:
+            namespaces.remove(name)
         if self.after:
             namespaces.touch_stale(name)
+
+    def finish(self, kernel: Kernel) -> None:
+        if not self.after:
+            name = self.before[0].name
+            if self.unplug:
+                _unplug(kernel, name)
+            kernel.discard(name)
 
     def commands(self) -> list[str]:
         name = quote((self.after or self.before)[0].name)
@@ -105,16 +142,33 @@ class NameNamespace(Step):
         if not self.after:
             return [f"ip netns del {name}"]
         repair = [f"ip netns del {name}"] if stale else []
-        return [*repair, f"ip netns add {name}", f"ip -n {name} link set lo alias {MARK}"]
+        up = " up" if any(isinstance(item, Loopback) and item.up for item in self.after) else ""
+        alias = mark(self.after[0].lab)
+        return [*repair, f"ip netns add {name}", f"ip -n {name} link set lo{up} alias {quote(alias)}"]
+
+
+class MarkNamespace(Step):
+    """Makes a namespace one of ours, or of a lab's."""
+
+    def apply(self, kernel: Kernel) -> None:
+        (wanted,) = self.after
+        alias = mark(wanted.lab) if wanted.ours else ""
+        rtnl.change_link(kernel.rtnl(wanted.name), "lo", [["IFLA_IFALIAS", alias]], "mark a namespace")
+
+    def commands(self) -> list[str]:
+        (wanted,) = self.after
+        alias = mark(wanted.lab) if wanted.ours else ""
+        return [f"{words.ip(wanted.name)} link set lo alias {quote(alias)}"]
 
 
 class SetLoopback(Step):
     """Puts lo up or down."""
 
+    phase = "interfaces"
+
     def apply(self, kernel: Kernel) -> None:
         (wanted,) = self.after
-        with kernel.inside(wanted.netns):
-            loopback.change(up=wanted.up)
+        rtnl.change_link(kernel.rtnl(wanted.netns), "lo", [], "change lo", up=wanted.up)
 
     def commands(self) -> list[str]:
         (wanted,) = self.after
@@ -123,6 +177,8 @@ class SetLoopback(Step):
 
 class WriteResolver(Step):
     """Writes or removes /etc/netns/NAME/resolv.conf."""
+
+    phase = "settings"
 
     def apply(self, kernel: Kernel) -> None:
         if self.after:
@@ -199,7 +255,8 @@ class Netns:
             return State([*items, *(self._fresh_settings() if self.present else ())])
         with kernel.inside(self.netns):
             up, alias = loopback.read()
-        items += [Namespace(self.netns, ours=alias == MARK), Loopback(self.netns, up)]
+        ours, lab = owner(alias)
+        items += [Namespace(self.netns, ours=ours, lab=lab), Loopback(self.netns, up)]
         if not self.present:
             items.append(Occupants(self.netns, tuple(namespaces.processes(kernel.file(self.netns)))))
         for name, _value in self.sysctls:
@@ -230,19 +287,8 @@ class Netns:
         lo = state.get(("loopback", self.netns)) or Loopback(self.netns, up=False)
         if lo.up != self.loopback:
             steps.append(SetLoopback((lo,), (Loopback(self.netns, self.loopback),)))
-        return steps + self._plan_resolver(state, self.nameservers)
-
-    def _plan_resolver(self, state: State, wanted: tuple[str, ...] | None) -> list[Step]:
-        now: Resolver | None = state.get(("resolver", self.netns))
-        if wanted is None or (now is not None and tuple(now.nameservers) == wanted) or (now is None and not wanted):
-            return []
-        if now is not None and not now.ours and not self.force:
-            raise NotOurs(
-                f"{resolver.path(self.netns)} was not written by this collection, so it is left alone. "
-                "Remove nameservers from the task, or set force: true to replace the file."
-            )
-        after = (Resolver(self.netns, resolver.text(wanted)),) if wanted else ()
-        return [WriteResolver((now,) if now else (), after)]
+        found: Resolver | None = state.get(("resolver", self.netns))
+        return steps + plan_resolver(found, self.netns, self.nameservers, force=self.force)
 
     def _plan_absent(self, state: State) -> list[Step]:
         steps: list[Step] = []
@@ -253,7 +299,7 @@ class Netns:
                 raise NotOurs.kept(self.name)
             inside = state.get(("occupants", self.netns))
             if inside and inside.processes:
-                steps += self._plan_eviction(inside)
+                steps += evict(inside, force=self.force)
             lost = tuple(SetLoopback((), (item,)) for item in state.of(Loopback))
             steps.append(NameNamespace((now,), (), lost))
         elif now is not None:
@@ -261,17 +307,6 @@ class Netns:
         if found is not None and found.ours:
             steps.append(WriteResolver((found,), ()))
         return steps
-
-    def _plan_eviction(self, inside: Occupants) -> list[Step]:
-        if self.force:
-            return [EndProcesses((inside,), ())]
-        listed = ", ".join(f"{process.pid} ({process.command})" for process in inside.processes[:8])
-        more = f" and {len(inside.processes) - 8} more" if len(inside.processes) > 8 else ""
-        raise InUse(
-            f"namespace {self.netns} is in use by process {listed}{more}; it would live on without a name. "
-            "End them first, or set force: true to have them ended.",
-            processes=[process._asdict() for process in inside.processes],
-        )
 
     def view(self, state: State) -> dict[str, t.Any]:
         now: Namespace | None = state.get(("netns", self.netns))
@@ -293,6 +328,32 @@ class Netns:
         return []
 
 
+def plan_resolver(now: Resolver | None, netns: str, wanted: tuple[str, ...] | None, *, force: bool) -> list[Step]:
+    """The step to the wanted name servers; None leaves them as they are. Raises NotOurs."""
+    if wanted is None or (now is not None and tuple(now.nameservers) == wanted) or (now is None and not wanted):
+        return []
+    if now is not None and not now.ours and not force:
+        raise NotOurs(
+            f"{resolver.path(netns)} was not written by this collection, so it is left alone. "
+            "Remove nameservers from the task, or set force: true to replace the file."
+        )
+    after = (Resolver(netns, resolver.text(wanted)),) if wanted else ()
+    return [WriteResolver((now,) if now else (), after)]
+
+
+def evict(inside: Occupants, *, force: bool) -> list[Step]:
+    """The step that ends the processes in a namespace that is to go. Raises InUse unless ``force`` is given."""
+    if force:
+        return [EndProcesses((inside,), ())]
+    listed = ", ".join(f"{process.pid} ({process.command})" for process in inside.processes[:8])
+    more = f" and {len(inside.processes) - 8} more" if len(inside.processes) > 8 else ""
+    raise InUse(
+        f"namespace {inside.netns} is in use by process {listed}{more}; it would live on without a name. "
+        "End them first, or set force: true to have them ended.",
+        processes=[process._asdict() for process in inside.processes],
+    )
+
+
 def _setting(name: str, value: t.Any) -> str:
     if isinstance(value, bool):
         return str(int(value))  # YAML reads yes and true as a boolean; the kernel reads 1
@@ -302,17 +363,18 @@ def _setting(name: str, value: t.Any) -> str:
 
 
 def _unplug(kernel: Kernel, netns: str) -> None:
-    """Remove the cables that end in a namespace before it goes, so that their names are free when this returns."""
-    sock = kernel.rtnl(netns)
-    ends = [
-        m
-        for m in rtnl.dump_links(sock)
-        if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"
-    ]
-    for message in ends:
-        if message.get_attr("IFLA_GROUP") != GROUP:
-            rtnl.change_link(
-                sock, message.get_attr("IFLA_IFNAME"), [["IFLA_GROUP", GROUP]], "mark an interface for removal"
-            )
-    if ends:
-        rtnl.delete_group(sock, GROUP)
+    """Remove the cables that end in a namespace that lost its name, so that their names are free when this returns."""
+    fd = kernel.shelved(netns)
+    if fd is None:
+        return
+    with namespaces.inside(fd), contextlib.closing(NetlinkSocket(NETLINK_ROUTE)) as sock:
+        ends = [
+            m
+            for m in rtnl.dump_links(sock)
+            if m.get_attr("IFLA_LINKINFO") and m.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_KIND") == "veth"
+        ]
+        for message in ends:
+            attributes = [["IFLA_GROUP", rtnl.DOOMED]]
+            rtnl.change_link(sock, message.get_attr("IFLA_IFNAME"), attributes, "mark an interface for removal")
+        if ends:
+            rtnl.delete_group(sock, rtnl.DOOMED)

@@ -111,10 +111,12 @@ def _words(route: Route, *, marked: bool = False) -> list[str]:
 class PutRoute(Step):
     """Adds, removes or replaces one route; a replacement leaves no moment without it."""
 
+    phase = "routes"
+
     def apply(self, kernel: Kernel) -> None:
         route: Route = (self.after or self.before)[0]
         sock = kernel.rtnl(route.netns)
-        names = _indexes(kernel, route.netns)
+        names = {hop.device: kernel.index(route.netns, hop.device) for hop in route.hops if hop.device}
         title = f"{'put' if self.after else 'remove'} the route {route.title}{place(route.netns)}"
         if self.after:
             rtnl.put_route(sock, _fields(route), _attributes(route, names), title, replace=bool(self.before))
@@ -180,10 +182,15 @@ def _indexes(kernel: Kernel, netns: str | None) -> dict[str, int]:
 def observe(kernel: Kernel, netns: str | None, version: int) -> list[Item]:
     """The routes of one IP version that a user could have made; the first of those that share a key."""
     devices = {index: name for name, index in _indexes(kernel, netns).items()}
+    return of_messages(netns, devices, rtnl.dump_routes(kernel.rtnl(netns), version))
+
+
+def of_messages(netns: str | None, devices: t.Mapping[int, str], messages: t.Iterable[t.Any]) -> list[Item]:
+    """The same from the kernel's messages, of either version; ``devices`` are the names of all indexes."""
     found: dict[Key, Item] = {}
-    for message in rtnl.dump_routes(kernel.rtnl(netns), version):
+    for message in messages:
         if message["type"] in _TYPE_NAMES and not message["tos"]:
-            route = _decode(netns, version, message, devices)
+            route = _decode(netns, 4 if message["family"] == 2 else 6, message, devices)
             found.setdefault(route.key, route)
     return list(found.values())
 

@@ -70,6 +70,8 @@ class Rivals:
 class SetSysctl(Step):
     """Writes one setting; reads before, so that a read-only /proc with the right value is fine."""
 
+    phase = "settings"
+
     def apply(self, kernel: Kernel) -> None:
         (wanted,) = self.after
         with kernel.inside(wanted.netns):

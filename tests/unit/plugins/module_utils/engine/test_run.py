@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._engine import run
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import Key, State, Step
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import KernelError
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel.queue import Queue
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ class World:
 
     def __exit__(self, *_exc: object) -> None:
         self.log.append("close")
+
+    @contextlib.contextmanager
+    def gathering(self, problems: list[str] | None = None) -> t.Iterator[Queue]:
+        yield Queue(problems)
+
+    def flush(self) -> None:
+        """Lamps are switched at once."""
 
 
 class Switch(Step):
@@ -95,7 +103,7 @@ def locks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     taken: list[str] = []
 
     @contextlib.contextmanager
-    def locked() -> t.Iterator[None]:
+    def locked(_title: str) -> t.Iterator[None]:
         taken.append("taken")
         yield
         taken.append("given back")

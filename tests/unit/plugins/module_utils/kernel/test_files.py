@@ -186,13 +186,13 @@ def test_a_file_that_can_not_be_written_is_an_error_with_its_path(etc_netns: Pat
 
 def test_row_43_while_one_run_holds_the_lock_another_can_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rundir, "DIRECTORY", str(tmp_path))
-    with rundir.locked(), (tmp_path / "lock").open() as file, pytest.raises(BlockingIOError):
+    with rundir.locked("a test"), (tmp_path / "lock").open() as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_row_43_the_lock_is_given_back_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rundir, "DIRECTORY", str(tmp_path))
-    with pytest.raises(ZeroDivisionError), rundir.locked():
+    with pytest.raises(ZeroDivisionError), rundir.locked("a test"):
         raise ZeroDivisionError
     with (tmp_path / "lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,5 +203,5 @@ def test_who_can_not_make_the_lock_is_told_to_become_root(monkeypatch: pytest.Mo
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.raises(KernelError, match=r"Permission denied. This needs root: set become: true"), rundir.locked():
+    with pytest.raises(KernelError, match=r"Permission denied. This needs root: set become: true"), rundir.locked("a test"):
         pass

@@ -221,7 +221,7 @@ def test_an_address_survives_the_way_through_a_message(interface: t.Any) -> None
     pytest.importorskip("pyroute2")
     item = Address("red", "veth-red", interface)
     message = rtnl._address_message(20, 0, 7, interface, item.broadcast)
-    assert address._decode("red", "veth-red", message.answer(message.body)) == item
+    assert address.decode("red", "veth-red", message.answer(message.body)) == item
 
 
 def test_the_step_back_from_adding_is_removing() -> None:

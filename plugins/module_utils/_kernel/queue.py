@@ -1,0 +1,99 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Netlink requests of many steps, sent together: the kernel is asked a few times instead of thousands of times.
+
+They are carried out in the order in which they were added. Whoever needs the effect of what is waiting has it sent first:
+by asking a question, by entering a namespace, or by ``flush``.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import KernelError
+from . import netlink
+
+if t.TYPE_CHECKING:
+    from .netlink import NetlinkSocket
+
+LIMIT = 128
+"""Requests in one send: their answers must fit in a socket's buffer."""
+
+
+class Request(t.NamedTuple):
+    """One message, the words for its refusal ('the kernel refused to ...'), and the errors that are as good as success."""
+
+    sock: NetlinkSocket
+    message: t.Any
+    doing: str
+    tolerated: t.Collection[int] = ()
+
+
+class Queue:
+    """What waits to be sent, and which steps had an effect. ``problems``, where given, takes refusals instead of raising."""
+
+    def __init__(self, problems: list[str] | None = None) -> None:
+        self._waiting: list[tuple[Request, int]] = []
+        self._condemned: dict[NetlinkSocket, Request] = {}
+        self._step = 0
+        self._asked: set[int] = set()
+        self._carried: set[int] = set()
+        self._problems = problems
+
+    def begin(self, step: object) -> None:
+        """What is added from here on belongs to the step."""
+        self._step = id(step)
+
+    def took_effect(self, step: object, returned: bool) -> bool:
+        """Whether anything of the step was carried out; ``returned`` is the answer for one that never added a request."""
+        return id(step) in self._carried if id(step) in self._asked else returned
+
+    def add(self, request: Request) -> None:
+        """Let a request wait. May send what waits before it. Raises KernelError, of any request that was sent."""
+        if self._condemned and request.message.flags & netlink.CREATE:
+            self.flush()  # what is to be made may have the name of what goes
+        self._asked.add(self._step)
+        self._waiting.append((request, self._step))
+        if len(self._waiting) >= LIMIT:
+            self._send()
+
+    def condemn(self, mark: Request, sentence: Request) -> None:
+        """Mark a link, and carry out the sentence on all marked ones at the next flush: they share one grace period."""
+        self.add(mark)
+        self._condemned[mark.sock] = sentence
+
+    def flush(self) -> None:
+        """Send everything that waits. Raises KernelError, of the first request that was refused."""
+        self._send()
+        condemned, self._condemned = self._condemned, {}
+        for sentence in condemned.values():
+            self._waiting.append((sentence, self._step))
+        self._send()
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        start = 0
+        while start < len(waiting):
+            sock, end = waiting[start][0].sock, start + 1
+            while end < len(waiting) and end - start < LIMIT and waiting[end][0].sock is sock:
+                end += 1
+            self._exchange(sock, waiting[start:end])
+            start = end
+
+    def _exchange(self, sock: NetlinkSocket, group: list[tuple[Request, int]]) -> None:
+        refusals = sock.exchange([request.message for request, _step in group])
+        first: KernelError | None = None
+        for index, (request, step) in enumerate(group):
+            refusal = refusals.get(index)
+            if refusal is None or refusal.number in request.tolerated:
+                self._carried.add(step)
+            elif self._problems is not None:
+                self._problems.append(str(refusal.explain(request.doing)))
+            else:
+                first = first or refusal.explain(request.doing)
+        if first is not None:
+            raise first

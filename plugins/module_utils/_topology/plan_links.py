@@ -1,0 +1,328 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""The part of a lab's plan that is about links and their addresses."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass, field, replace
+
+from .._engine.model import State, Step
+from .._errors import Conflict, PatchbayError
+from .._objects import address, link, link_steps, sysctl
+from .._objects.address import PutAddress
+from .._objects.link import BridgeOptions, Link
+from .._objects.link_steps import MakeLink, VethPair
+from .._objects.route import PROTOCOL, PutRoute
+from .context import Context, End
+from .spec import LinkSpec
+
+MOST_PORTS = 1023
+"""Ports of one bridge (BR_MAX_PORTS, net/bridge/br_private.h)."""
+
+
+@dataclass
+class LinkPlan:
+    """Steps by when they are due."""
+
+    first: list[Step] = field(default_factory=list)
+    """Removals that make place for what comes."""
+    made: list[Step] = field(default_factory=list)
+    changed: dict[str | None, list[Step]] = field(default_factory=dict)
+    """By namespace: properties and addresses; of bridges last."""
+    last: list[Step] = field(default_factory=list)
+    """Removals that nothing waits for."""
+
+
+def plan(ctx: Context) -> LinkPlan:
+    """All steps for links. Refusals are noted in the context."""
+    out = LinkPlan()
+    start: dict[End, Link] = {}
+    for one, other in _cables(ctx):
+        _plan_cable(ctx, out, start, one, other)
+    for node in ctx.lab.nodes:
+        for spec in sorted(node.links, key=_depth):
+            if spec.kind != "veth":
+                _plan_single(ctx, out, start, spec)
+    out.made.sort(key=_makes_cable)  # bridges first: cables are plugged into them when they are made
+    for node in ctx.lab.nodes:
+        changes = out.changed.setdefault(node.netns, [])
+        for spec in sorted(node.links, key=lambda each: each.kind == "bridge"):
+            if (spec.netns, spec.name) in start:
+                changes += _plan_properties(ctx, spec, start[spec.netns, spec.name])
+    _check_ports(ctx)
+    if ctx.purge:
+        _plan_leftovers(ctx, out)
+    return out
+
+
+def _cables(ctx: Context) -> t.Iterator[tuple[LinkSpec, LinkSpec]]:
+    """Every cable once; the end that is made where the kernel is asked comes first: it is plugged in at once."""
+    done: set[End] = set()
+    for key, spec in ctx.wanted.items():
+        if spec.peer is None or key in done:
+            continue
+        other = ctx.wanted[spec.peer.netns, spec.peer.name]
+        done.add((other.netns, other.name))
+        first = max(spec, other, key=lambda end: (bool(end.bridge), end.netns is None))
+        yield (first, other if first is spec else spec)
+
+
+def _depth(spec: LinkSpec) -> int:
+    """Bridges and what stands on nothing first, then what stands on something."""
+    return 0 if spec.kind == "bridge" else 1 if spec.parent is None else 2
+
+
+def _makes_cable(step: Step) -> int:
+    if isinstance(step, VethPair):
+        return 1
+    made: Link = step.after[0]
+    return 0 if made.parent is None else 2
+
+
+def _plan_cable(ctx: Context, out: LinkPlan, start: dict[End, Link], one: LinkSpec, other: LinkSpec) -> None:
+    ends = [(each.netns, each.name) for each in (one, other)]
+    now = [ctx.links.get(end) for end in ends]
+    if all(now) and all(_is_end(each, spec) for each, spec in zip(now, (one, other))):
+        if all([ctx.claim(each) for each in now if each]):
+            start.update((end, each) for end, each in zip(ends, now) if each)
+        return
+    for each in now:
+        if each is not None and ctx.may_replace(each):
+            _remove(ctx, out.first, each)
+    made = tuple(_bare(ctx, spec) for spec in (one, other))
+    made = (_ready(made[0], one), made[1])
+    out.made.append(VethPair((), made))
+    for end, each in zip(ends, made):
+        start[end] = each
+        ctx.made.add(end)
+
+
+def _is_end(now: Link | None, spec: LinkSpec) -> bool:
+    return now is not None and now.kind == "veth" and now.peer == spec.peer
+
+
+def _bare(ctx: Context, spec: LinkSpec) -> Link:
+    """A link as it is made: with its final address, down, in no bridge."""
+    return Link(
+        spec.netns,
+        spec.name,
+        spec.kind,
+        spec.mac or link.choose_mac(ctx.seed, spec.netns, spec.name),
+        spec.mtu,
+        group=ctx.group,
+        peer=spec.peer,
+        options=spec.options,
+        parent=spec.parent,
+    )
+
+
+def _ready(bare: Link, spec: LinkSpec) -> Link:
+    """The same, but up and plugged in at once, where nothing has to be set before."""
+    if any(interface.version == 6 for interface in spec.addresses):
+        return bare
+    return replace(bare, up=spec.up, bridge=spec.bridge, hairpin=False if spec.bridge else None)
+
+
+def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: LinkSpec) -> None:
+    end = (spec.netns, spec.name)
+    now = ctx.links.get(end)
+    if spec.parent is not None and (spec.netns, spec.parent) in ctx.made:
+        now = None  # it goes with what it stands on
+    wanted = _bare(ctx, spec)
+    if now is not None and not link.replaceable(now, wanted):
+        if ctx.claim(now):
+            start[end] = now
+        return
+    if now is not None and ctx.may_replace(now):
+        _remove(ctx, out.first, now)
+    start[end] = wanted
+    ctx.made.add(end)
+    out.made.append(MakeLink((), (wanted,)))
+
+
+# ---- properties and addresses
+
+
+def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
+    if now.bridge is not None and (spec.netns, spec.name) not in ctx.made and (spec.netns, now.bridge) in ctx.made:
+        now = replace(now, bridge=None, hairpin=None)  # the bridge is made anew
+    try:
+        wanted = replace(
+            now,
+            mac=spec.mac or now.mac,
+            mtu=spec.mtu,
+            up=spec.up,
+            bridge=spec.bridge,
+            hairpin=bool(spec.hairpin) if spec.bridge else None,
+            group=ctx.group,
+            options=_options(spec, now),
+        )
+        fresh = (spec.netns, spec.name) in ctx.made
+        if fresh and not any(interface.version == 6 for interface in spec.addresses):
+            wanted = replace(wanted, link_local=now.up)  # nobody asked for IPv6: a thousand of these keep a machine busy
+        if fresh:
+            return [*_undetected(ctx, spec), *link_steps.changed(now, wanted), *_new_addresses(ctx, spec, wanted)]
+        changes = link_steps.changed(now, wanted, address.dropped(_around(ctx, spec), now, wanted))
+        return [*changes, *_addresses(ctx, spec, wanted, changes)]
+    except PatchbayError as error:
+        ctx.refuse(error)
+        return []
+
+
+def _options(spec: LinkSpec, now: Link) -> link.Options | None:
+    """The options that are wanted; what this kernel does not show of a bridge can't be wanted."""
+    wanted = spec.options
+    if not isinstance(wanted, BridgeOptions) or not isinstance(now.options, BridgeOptions):
+        return wanted
+    for name in ("vlan_filtering", "multicast_snooping"):
+        if getattr(now.options, name) is None:
+            wanted = replace(wanted, **{name: None})
+    if now.options.ageing_time is None:  # not to be seen while the spanning tree changes
+        wanted = replace(wanted, ageing_time=None)
+    return wanted
+
+
+def _undetected(ctx: Context, spec: LinkSpec) -> list[Step]:
+    """In a namespace that this run makes, all interfaces are told beforehand."""
+    return sysctl.without_duplicate_detection(spec.netns, spec.name, spec.addresses) if ctx.is_there(spec.netns) else []
+
+
+def _around(ctx: Context, spec: LinkSpec) -> State:
+    """What matters to the addresses of one link: its own, and the routes that don't lead to the lab itself."""
+    routes = [
+        route
+        for route in ctx.routes.get(spec.netns, ())
+        if not any(
+            ctx.owns(ctx.links[spec.netns, hop.device])
+            for hop in route.hops
+            if hop.device and (spec.netns, hop.device) in ctx.links
+        )
+    ]
+    return State([*ctx.addresses.get((spec.netns, spec.name), ()), *routes])
+
+
+def _new_addresses(ctx: Context, spec: LinkSpec, wanted: Link) -> list[Step]:
+    if not ctx.is_there(spec.netns):
+        return [PutAddress((), (address.Address(spec.netns, spec.name, each),)) for each in spec.addresses]
+    around = State(item for item in _around(ctx, spec) if not isinstance(item, address.Address))
+    return address.plan(around, wanted, [], spec.addresses, purge=False, overlap=spec.overlap)
+
+
+def _addresses(ctx: Context, spec: LinkSpec, wanted: Link, changes: t.Sequence[Step]) -> list[Step]:
+    here = ctx.addresses.get((spec.netns, spec.name), ())
+    have = {item.interface for item in here if not item.automatic}
+    if not changes and have == set(spec.addresses):
+        return []
+    purge = ctx.purge and ctx.owns(ctx.links[spec.netns, spec.name])
+    steps = address.plan(_around(ctx, spec), wanted, changes, spec.addresses, purge=purge, overlap=spec.overlap)
+    return [*_link_local(spec, here), *steps, *_flushed(ctx, spec, steps)]
+
+
+def _link_local(spec: LinkSpec, here: t.Iterable[address.Address]) -> list[Step]:
+    """What was made without IPv6 gets its link-local address when it is to have IPv6 after all."""
+    if not any(each.version == 6 for each in spec.addresses) or any(item.interface.version == 6 for item in here):
+        return []
+    name = sysctl.of_device(6, spec.name, "addr_gen_mode")
+    return [
+        *sysctl.without_duplicate_detection(spec.netns, spec.name, spec.addresses),
+        sysctl.SetSysctl((), (sysctl.Sysctl(spec.netns, name, "0"),)),
+    ]
+
+
+def _flushed(ctx: Context, spec: LinkSpec, steps: t.Sequence[Step]) -> list[Step]:
+    """The foreign routes that the kernel drops when the last IPv4 address of a device goes, put back.
+
+    The lab's own are put by the plan for routes, which is told that they are gone.
+    """
+    gone = {step.before[0].interface for step in steps if isinstance(step, PutAddress) and not step.after}
+    left = [
+        item
+        for item in ctx.addresses.get((spec.netns, spec.name), ())
+        if item.interface.version == 4 and item.interface not in gone
+    ]
+    if left or not any(interface.version == 4 for interface in gone):
+        return []
+    ctx.unrouted.add((spec.netns, spec.name))
+    kept = [
+        route
+        for route in ctx.routes.get(spec.netns, ())
+        if route.device == spec.name
+        and route.destination.version == 4
+        and route.protocol not in (PROTOCOL, _KERNEL)
+        and any(hop.gateway for hop in route.hops)
+        and any(hop.gateway in interface.network for hop in route.hops for interface in spec.addresses if hop.gateway)
+    ]
+    return [PutRoute((), (route,)) for route in kept]
+
+
+_KERNEL = 2  # RTPROT_KERNEL, linux/rtnetlink.h: routes that come and go with addresses
+
+
+# ---- removing
+
+
+def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
+    """Add the step that removes a link, knowing what goes with it; a cable goes once."""
+    if any(now in step.before for step in steps):
+        return
+    ends = [now]
+    if now.kind == "veth" and now.peer is not None:
+        other = ctx.links.get((now.peer.netns, now.peer.name))
+        ends += [other] if other is not None else []
+    lost: list[Step] = []
+    for end in ends:
+        bare = replace(end, up=False, bridge=None, hairpin=None)
+        lost += [*link_steps.changed(bare, end), *address.restoring(State(_own_addresses(ctx, end)), end.netns, end.name)]
+    for end in ends:
+        lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
+    kind = VethPair if now.kind == "veth" else MakeLink
+    steps.append(kind(tuple(ends), (), tuple(lost)))
+
+
+def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:
+    return ctx.addresses.get((end.netns, end.name), [])
+
+
+def _leads_through(route: t.Any, end: Link) -> bool:
+    return route.protocol != _KERNEL and any(hop.device == end.name for hop in route.hops)
+
+
+def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:
+    """What has the lab's mark and is not wanted, on the host and in the namespaces that stay.
+
+    What lies in a namespace that goes, goes with it; of a cable out of there, the end that stays is removed.
+    """
+    for end, now in ctx.links.items():
+        stays = end[0] is None or end[0] in ctx.nodes
+        if not stays or end in ctx.wanted or not ctx.owns(now) or any(now in step.before for step in out.first):
+            continue
+        if now.kind == "veth" and now.peer is not None and (now.peer.netns, now.peer.name) in ctx.wanted:
+            continue  # its other end is made anew, or refused
+        _remove(ctx, out.last, now)
+
+
+def _check_ports(ctx: Context) -> None:
+    counts: dict[End, int] = {}
+    for spec in ctx.wanted.values():
+        if spec.bridge:
+            counts[spec.netns, spec.bridge] = counts.get((spec.netns, spec.bridge), 0) + 1
+    foreign: dict[End, int] = {}
+    for end, now in ctx.links.items():
+        if now.bridge and end not in ctx.wanted and not ctx.owns(now):
+            foreign[end[0], now.bridge] = foreign.get((end[0], now.bridge), 0) + 1
+    for bridge, count in counts.items():
+        total = count + foreign.get(bridge, 0)
+        if total > MOST_PORTS:
+            ctx.refuse(
+                Conflict(
+                    f"bridge {bridge[1]}{ctx.place(bridge[0])} would have {total} ports, {foreign.get(bridge, 0)} of them not the "
+                    f"lab's, and the kernel takes {MOST_PORTS}. Spread them over more bridges."
+                )
+            )
+
+

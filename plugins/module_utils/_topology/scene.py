@@ -1,0 +1,283 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""Looking at all that a lab is made of: a few dumps for each namespace, and nothing asked twice."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from .._engine.model import Item, Key, State
+from .._errors import NotFound
+from .._kernel import labs, namespaces, procsys, resolver, rtnl
+from .._kernel.kernel import Kernel
+from .._objects import address, impairment, link, machine, netns, route, sysctl
+from .._objects.link import Peer
+from .._objects.nat import Nat
+from .record import Record
+from .spec import LabSpec, Node
+
+
+@dataclass(frozen=True)
+class Translation:
+    """All that the wish for address translation in one namespace wants to know, as a state of its own."""
+
+    netns: str | None
+    state: State
+
+    @property
+    def key(self) -> Key:
+        return ("translation", self.netns)
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The settings as a new namespace has them; those that it lacks are left out."""
+
+    values: t.Mapping[str, str]
+
+    @property
+    def key(self) -> Key:
+        return ("fresh",)
+
+
+@dataclass(frozen=True)
+class Others:
+    """The names of all labs that have a record, by their link groups."""
+
+    labs: t.Mapping[int, str]
+
+    @property
+    def key(self) -> Key:
+        return ("others",)
+
+
+class Place(t.NamedTuple):
+    """Where a link is: its namespace, and its number there."""
+
+    netns: str | None
+    index: int
+
+
+class Seen(t.NamedTuple):
+    """What one namespace has of links, as the kernel said it."""
+
+    netns: str | None
+    links: list[t.Any]
+    names: dict[int, str]
+
+
+def observe(
+    kernel: Kernel,
+    lab: LabSpec,
+    record: Record | None,
+    parts: t.Mapping[str | None, Nat],
+    claimed: LabSpec | None = None,
+) -> State:
+    """Everything that the plan for ``lab`` needs. ``parts`` are its wishes for address translation.
+
+    Of a lab that is to be absent, ``claimed`` is what its file names.
+    """
+    items: list[Item] = [machine.observe(kernel)]
+    items += [record] if record else []
+    items.append(Others({link.lab_group(name): name for name in labs.names()}))
+    nodes = {node.netns: node for node in lab.nodes}
+    known = set(record.namespaces if record else _marked(lab.name))
+    known |= {node.netns for node in claimed.namespaces if node.netns is not None} if claimed else set()
+    there = []
+    for name in [*(node.netns for node in lab.namespaces), *sorted(known - nodes.keys())]:
+        found = _name(name)
+        items += [found] if found else []
+        if found is not None and found.live:
+            there.append(name)
+    items += _look_inside(kernel, there, nodes, record)
+    going = [name for name in there if name not in nodes]
+    items += _occupants(going)
+    items += _settings(kernel, nodes, there, record)
+    items += _resolvers([*nodes.values()], going)
+    for place, wish in parts.items():
+        if place is None or place in there:
+            items.append(Translation(place, wish.observe(kernel)))
+    return State(items)
+
+
+def _name(name: str | None) -> netns.Namespace | None:
+    assert name is not None
+    try:
+        if os.stat(namespaces.path(name)).st_dev == namespaces.device():
+            return netns.Namespace(name, ours=False)
+    except OSError:
+        if not namespaces.exists(name):
+            return None
+    return netns.Namespace(name, live=not namespaces.is_stale(name), ours=False)
+
+
+def _marked(lab: str) -> frozenset[str]:
+    """The namespaces with the lab's mark, when no record tells: all are looked into."""
+    found = []
+    for name in namespaces.names():
+        try:
+            with Kernel() as kernel:
+                alias = rtnl.get_link(kernel.rtnl(name), name="lo").get_attr("IFLA_IFALIAS")
+        except NotFound:
+            continue  # a leftover file
+        if netns.owner(alias) == (True, lab):
+            found.append(name)
+    return frozenset(found)
+
+
+# ---- links, addresses, routes
+
+
+def _look_inside(
+    kernel: Kernel, there: t.Sequence[str], nodes: t.Mapping[str | None, Node], record: Record | None
+) -> list[Item]:
+    items: list[Item] = []
+    seen: list[Seen] = []
+    for place in [None, *there]:
+        sock = kernel.rtnl(place)
+        links = rtnl.dump_links(sock)
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
+        kernel.learn_indexes(place, {name: index for index, name in names.items()})
+        seen.append(Seen(place, links, names))
+        if place is not None:
+            items += _loopback(place, links)
+            items += _addresses(place, names, rtnl.all_addresses(sock))
+            items += route.of_messages(place, names, rtnl.all_routes(sock))
+        else:
+            items += _on_host(kernel, names, nodes.get(None), record)
+        if place in nodes and any(each.impairment for each in nodes[place].links):
+            items += impairment.observe(kernel, place)
+    likely = {node.netns: [each.peer.netns for each in node.links if each.peer] for node in nodes.values()}
+    peers = _peers(kernel, seen, likely)
+    for place, links, names in seen:
+        for message in links:
+            peer = peers.get(Place(place, message["index"]))
+            items.append(link.decode(kernel, place, message, names=names, peer=peer))
+    return items
+
+
+def _on_host(kernel: Kernel, names: t.Mapping[int, str], host: Node | None, record: Record | None) -> list[Item]:
+    """Addresses of the host, and its routes where they matter: they may be many."""
+    sock = kernel.rtnl(None)
+    items = _addresses(None, names, rtnl.all_addresses(sock))
+    have = {(item.device, item.interface) for item in items if isinstance(item, address.Address)}
+    wanted = {(each.name, interface) for each in (host.links if host else ()) for interface in each.addresses}
+    if not wanted <= have or (host and host.routes) or (record and record.routes):
+        items += route.of_messages(None, names, rtnl.all_routes(sock))
+    return items
+
+
+def _loopback(place: str, links: t.Sequence[t.Any]) -> list[Item]:
+    """Whether lo is up, and by its alias, whose namespace it is."""
+    for message in links:
+        if message["index"] == 1:
+            ours, lab = netns.owner(message.get_attr("IFLA_IFALIAS"))
+            up = bool(message["flags"] & rtnl.IFF_UP)
+            return [netns.Namespace(place, ours=ours, lab=lab), netns.Loopback(place, up)]
+    return []
+
+
+def _addresses(place: str | None, names: t.Mapping[int, str], messages: t.Iterable[t.Any]) -> list[Item]:
+    return [address.decode(place, names[m["index"]], m) for m in messages if m["index"] in names]
+
+
+def _peers(
+    kernel: Kernel, seen: t.Sequence[Seen], likely: t.Mapping[str | None, t.Sequence[str | None]]
+) -> dict[Place, Peer]:
+    """The other end of every cable whose ends are both among what was seen.
+
+    A namespace knows others by numbers of its own, so one with cables that lead out of it is asked for them. ``likely`` are
+    the namespaces that each has cables to by the lab's file.
+    """
+    out: dict[Place, Peer] = {}
+    by_place = {each.netns: each for each in seen}
+
+    def pair(one: Place, other: Place) -> None:
+        name = by_place[other.netns].names.get(other.index)
+        if name is not None:
+            out[one] = Peer(other.netns, name)
+            out[other] = Peer(one.netns, by_place[one.netns].names[one.index])
+
+    for place, links, _names in seen:
+        beyond: dict[int, list[tuple[int, int]]] = {}
+        for message in links:
+            index, other = message["index"], message.get_attr("IFLA_LINK")
+            if not other or Place(place, index) in out or link.kind_of(message) != "veth":
+                continue
+            number = message.get_attr("IFLA_LINK_NETNSID")
+            if number is None:
+                pair(Place(place, index), Place(place, other))
+            else:
+                beyond.setdefault(number, []).append((index, other))
+        for number, candidate in _numbers(kernel, place, set(beyond), likely.get(place, ()), by_place):
+            for index, other in beyond[number]:
+                pair(Place(place, index), Place(candidate, other))
+    return out
+
+
+def _numbers(
+    kernel: Kernel,
+    place: str | None,
+    unknown: set[int],
+    likely: t.Iterable[str | None],
+    all_places: t.Iterable[str | None],
+) -> t.Iterator[tuple[int, str | None]]:
+    """The namespaces behind the numbers by which ``place`` knows them; each is asked about, the likely ones first."""
+    for candidate in dict.fromkeys([*likely, *all_places]):
+        if not unknown:
+            return
+        if candidate != place:
+            number = rtnl.namespace_id(kernel.rtnl(place), kernel.file(candidate))
+            if number in unknown:
+                unknown.discard(number)
+                yield number, candidate
+
+
+# ---- settings and files
+
+
+def _settings(
+    kernel: Kernel, nodes: t.Mapping[str | None, Node], there: t.Sequence[str], record: Record | None
+) -> list[Item]:
+    items: list[Item] = []
+    fresh: dict[str, None] = dict.fromkeys(netns.QUIET)
+    changed: dict[str, list[str]] = {}
+    for place, name in record.settings if record else ():
+        changed.setdefault(place, []).append(name)
+    for place, node in nodes.items():
+        names = dict.fromkeys([*(name for name, _value in node.sysctls), *changed.get(place or "", ())])
+        if place is None:
+            items += [each for name in names for each in sysctl.observe(kernel, None, name)]
+        elif place not in there:
+            fresh.update(dict.fromkeys(name for name, _value in node.sysctls))
+        elif names:
+            with kernel.inside(place):
+                values = {name: procsys.read(name) for name in names}
+            items += [sysctl.Sysctl(place, name, value) for name, value in values.items() if value is not None]
+    if any(place is not None and place not in there for place in nodes):
+        with namespaces.inside_new():
+            values = {name: procsys.read(name) for name in fresh}
+        items.append(Fresh({name: value for name, value in values.items() if value is not None}))
+    return items
+
+
+def _resolvers(nodes: t.Iterable[Node], going: t.Iterable[str]) -> list[Item]:
+    names = resolver.names()
+    wanted = [node.netns for node in nodes if node.netns in names] + [name for name in going if name in names]
+    found = ((name, resolver.read(name)) for name in wanted if name is not None)
+    return [netns.Resolver(name, text) for name, text in found if text is not None]
+
+
+def _occupants(going: t.Sequence[str]) -> list[Item]:
+    """The processes inside the namespaces that are to go; /proc is searched once."""
+    if not going:
+        return []
+    inside = namespaces.inhabitants()
+    found = ((name, inside.get(os.stat(namespaces.path(name)).st_ino)) for name in going)
+    return [netns.Occupants(name, tuple(processes)) for name, processes in found if processes]

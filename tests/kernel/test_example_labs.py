@@ -59,33 +59,6 @@ def lab_is(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("lab", [name], indirect=True, ids=[name])
 
 
-# What the files are
-
-
-def test_there_are_five_and_each_is_named_after_its_file() -> None:
-    assert {name: read(name)["name"] for name in FILES} == {
-        name: name for name in ("internet", "leaf-spine", "red-blue", "two-hundred", "two-sites")
-    }
-
-
-@pytest.mark.parametrize("page", ["docs/labs/README.md", "README.md"])
-def test_each_has_a_line_where_people_look(page: str) -> None:
-    text = (CHECKOUT / page).read_text(encoding="utf-8")
-    assert [name for name in FILES if not re.search(rf"^\|.*\b{name}\b.*\|$", text, flags=re.M)] == []
-
-
-def test_each_has_a_picture() -> None:
-    sections = re.split(r"^## ", (CHECKOUT / "docs/labs/README.md").read_text(encoding="utf-8"), flags=re.M)
-    pictured = [section.partition("\n")[0] for section in sections if "```text" in section]
-    assert sorted(pictured) == sorted(FILES)
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_each_tells_the_editor_its_schema(name: str) -> None:
-    (schema,) = re.findall(r"^# yaml-language-server: \$schema=(.+)$", FILES[name].read_text(encoding="utf-8"), re.M)
-    assert (FILES[name].parent / schema).resolve() == CHECKOUT / "docs/lab.schema.json"
-
-
 # red-blue
 
 

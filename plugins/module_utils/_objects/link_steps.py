@@ -218,6 +218,8 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
     """
     waiting: dict[str | None, set[str]] = {}
     for link in links:
+        if link.up and (link.bridge or link.kind == "bridge"):
+            waiting.setdefault(link.netns, set()).add(link.bridge or link.name)
         if link.up and link.peer is not None and link.peer.netns != "?":
             ends = {link.netns: link.name, link.peer.netns: link.peer.name}
             # Both ends are noticed together; of those at one switch or host, all are looked at by one question.

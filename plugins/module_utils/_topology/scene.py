@@ -246,7 +246,7 @@ def _settings(
     kernel: Kernel, nodes: t.Mapping[str | None, Node], there: t.Sequence[str], record: Record | None
 ) -> list[Item]:
     items: list[Item] = []
-    fresh: dict[str, None] = dict.fromkeys(netns.QUIET)
+    fresh: dict[str, None] = dict.fromkeys([*netns.QUIET, *netns.AT_ONCE])
     changed: dict[str, list[str]] = {}
     for place, name in record.settings if record else ():
         changed.setdefault(place, []).append(name)

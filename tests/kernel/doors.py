@@ -79,6 +79,7 @@ def run(module: str, params: Mapping[str, Any], *, check: bool = False) -> Resul
                 raise _Exit({"skipped": True})
             self.params = _validated(argument_spec, params, constraints)
             self.check_mode = check
+            self._diff = True
 
         def warn(self, text: str) -> None:
             answers.append(text)

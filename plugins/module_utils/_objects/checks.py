@@ -38,7 +38,11 @@ def interface(text: str, option: str) -> str:
 def spelled(text: str, option: str) -> None:
     """What an interface name is made of, however long it is. Raises InvalidInput."""
     # The kernel looks for white space byte by byte, in Latin-1: 0xa0 is some there, wherever UTF-8 has it.
-    if text in (".", "..") or any(c in "/:%" or c.isspace() or ord(c) < 32 for c in text) or b"\xa0" in _utf8(text, option):
+    if (
+        text in (".", "..")
+        or any(c in "/:%" or c.isspace() or ord(c) < 32 for c in text)
+        or b"\xa0" in _utf8(text, option)
+    ):
         raise InvalidInput(
             f"{option}: {text!r} is no interface name: '/', ':', '%' and white space can't be in one, and it can't be '.' or '..'."
         )

@@ -1,0 +1,160 @@
+# Copyright (c) 2026, the patchbay.netns founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: may change without notice.
+
+"""What stands on what: VLANs, macvlans and VXLANs on their parents, and who shares a layer-2 segment in the end."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import InvalidInput
+from .._objects import checks
+from .._objects.link_options import MacvlanOptions, VlanOptions, VxlanOptions
+from .nodes import Interface, Part, Segment, Site, title
+from .parts import MTU
+from .problems import Problems, guess, some
+from .wiring import Wiring
+
+_HEADERS = {4: 50, 6: 70}  # bytes of Ethernet, IP, UDP and VXLAN around each packet (RFC 7348)
+
+
+class Stack:
+    """Stands interfaces on their parents: their MTUs and segments are known afterwards."""
+
+    def __init__(self, wiring: Wiring, problems: Problems) -> None:
+        self._wiring = wiring
+        self._problems = problems
+        self._done: set[Interface] = set()
+        self._outside: dict[str, Segment] = {}
+        """The segments of interfaces of the host that the file only mentions."""
+
+    def settle(self) -> None:
+        """Do it for all nodes."""
+        for site in self._wiring.sites.values():
+            self._plugged(site)
+        for site in self._wiring.sites.values():
+            self._problems.who = site.netns
+            uppers = [part for part in site.interfaces if part.draft.said not in ("bridge", "cable", None)]
+            for part in uppers:
+                self._stand(part, [])
+            if len(uppers) > 1:
+                self._neighbours(site, uppers)
+
+    def _plugged(self, site: Site) -> None:
+        """The segments of cables: those of the bridges that they lead to, or their own."""
+        for end in (*site.interfaces, *site.ends):
+            peer = end.peer
+            if peer is None or end.segment is not None:
+                continue
+            if peer.bridge is not None:
+                if end.bridge is not None:
+                    peer.bridge.segment.join(end.bridge.segment)
+                end.segment = peer.segment = peer.bridge.segment
+            elif end.bridge is not None:
+                end.segment = peer.segment = end.bridge.segment
+            else:
+                end.segment = peer.segment = Segment()
+
+    def _stand(self, part: Interface, above: list[Interface]) -> None:
+        """Settle one interface, after what it stands on."""
+        if part in self._done:
+            return
+        if part in above:
+            loop = [*above[above.index(part) :], part]
+            self._problems.add(
+                (*part.path, t.cast(str, part.draft.said), "parent"),
+                f"{' stands on '.join(each.name for each in loop)}: none of them can be made first. Choose another parent.",
+            )
+            self._done.update(loop)
+            return
+        name = part.draft.spec.parent
+        lower = self._parent(part, name) if name is not None else None
+        if isinstance(lower, Interface) and lower.draft.said in ("vlan", "macvlan", "vxlan"):
+            self._stand(lower, [*above, part])
+        if part in self._done:
+            return
+        self._done.add(part)
+        self._fit(part, lower)
+        self._join(part, lower, name)
+
+    def _parent(self, part: Interface, name: str) -> Part | None:
+        found = self._wiring.find(part.site, name)
+        path = (*part.path, t.cast(str, part.draft.said), "parent")
+        if found is None and part.site.netns is not None:
+            known = [each.name for each in part.site.labels.values() if each is not part]
+            self._problems.add(
+                path,
+                f"{part.site.title} has no interface {name}.{guess(name, known) or ' It has ' + some(known, 'none') + '.'}",
+            )
+        elif found is None:
+            try:
+                checks.interface(name, "parent")
+            except InvalidInput as error:
+                self._problems.refused(path, error)
+        elif part.draft.said == "macvlan" and found.bridge is not None:
+            self._problems.add(
+                path,
+                f"{title(found)} is a port of a bridge, and no macvlan can stand on one. Use the bridge {found.bridge.name} as its parent.",
+            )
+        return found
+
+    def _fit(self, part: Interface, lower: Part | None) -> None:
+        """The MTU: at most what the parent has room for."""
+        options = part.draft.spec.options
+        room = lower.mtu if lower is not None else MTU
+        if isinstance(options, VxlanOptions):
+            end = options.remote or options.local
+            room -= _HEADERS[end.version if end else 4]
+            usual = min(room, MTU - _HEADERS[4])
+        elif options is None:
+            return
+        else:
+            usual = room
+        wanted = part.draft.mtu
+        part.mtu = usual if wanted is None else wanted
+        if wanted is not None and lower is not None and wanted > room:
+            self._problems.add(
+                (*part.path, "mtu"),
+                f"{wanted} is more than fits: its parent {lower.name} has {lower.mtu}, which leaves {room}. Raise that one, or give {room}.",
+            )
+
+    def _join(self, part: Interface, lower: Part | None, name: str | None) -> None:
+        options = part.draft.spec.options
+        segment = part.bridge.segment if part.bridge is not None else Segment()
+        if isinstance(options, (VlanOptions, MacvlanOptions)) and name is not None:
+            under = lower.segment if lower is not None else self._outside.setdefault(name, Segment())
+            if under is not None:
+                below = under.vlan((options.protocol, options.id)) if isinstance(options, VlanOptions) else under
+                below.join(segment)
+        part.segment = segment
+
+    def _neighbours(self, site: Site, uppers: t.Sequence[Interface]) -> None:
+        """What only one interface of a namespace, or on a parent, can be."""
+        seen: dict[t.Any, Interface] = {}
+        alone: dict[str, Interface] = {}
+        for part in uppers:
+            options, said = part.draft.spec.options, t.cast(str, part.draft.said)
+            parent = part.draft.spec.parent
+            key: t.Any = None
+            if isinstance(options, VlanOptions):
+                key, what = ("vlan", parent, options.id, options.protocol), f"VLAN {options.id} of {parent}"
+            elif isinstance(options, VxlanOptions):
+                key, what = ("vxlan", options.id, options.port), f"VXLAN {options.id} at port {options.port}"
+            if key is not None and seen.setdefault(key, part) is not part:
+                self._problems.add(
+                    (*part.path, said, "id"),
+                    f"{seen[key].name} is {what} already. Give another id, or remove one of them.",
+                )
+            if isinstance(options, MacvlanOptions):
+                other = alone.setdefault(t.cast(str, parent), part)
+                if other is not part and "passthru" in (
+                    options.mode,
+                    t.cast(MacvlanOptions, other.draft.spec.options).mode,
+                ):
+                    self._problems.add(
+                        (*part.path, said),
+                        f"a macvlan in passthru mode has its parent for itself, and {parent} has {other.name} too. Choose another mode.",
+                    )

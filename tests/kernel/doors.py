@@ -28,7 +28,7 @@ _CONSTRAINTS = ("mutually_exclusive", "required_together", "required_one_of", "r
 
 @dataclass(frozen=True)
 class Result:
-    """What a module returned. ``object`` is its ``netns``, ``link``, ``route`` or ``rule``."""
+    """What a module returned. ``object`` is its ``netns``, ``link``, ``route``, ``rule`` or ``lab``."""
 
     changed: bool
     diff: dict[str, Any]
@@ -98,7 +98,7 @@ def run(module: str, params: Mapping[str, Any], *, check: bool = False) -> Resul
         _await_descriptors(files_before, module)
     if answer.get("failed"):
         raise Failed(answer)
-    objects = [answer[name] for name in ("netns", "link", "route", "rule") if name in answer]
+    objects = [answer[name] for name in ("netns", "link", "route", "rule", "lab") if name in answer]
     return Result(
         answer.get("changed", False),
         answer.get("diff", {}),

@@ -130,10 +130,8 @@ def _mac(value: t.Any) -> bytes:
     """The six bytes of an address with colons."""
     if not isinstance(value, str):
         return bytes(value)
-    if len(value) == 17:
-        packed = bytes.fromhex(value.replace(":", ""))
-    else:  # such as 2:0:0:0:0:1
-        packed = bytes([int(part, 16) for part in value.split(":")])
+    full = len(value) == 17  # not such as 2:0:0:0:0:1
+    packed = bytes.fromhex(value.replace(":", "")) if full else bytes([int(part, 16) for part in value.split(":")])
     if len(packed) != 6:
         raise ValueError(f"{value} is no MAC address")
     return packed

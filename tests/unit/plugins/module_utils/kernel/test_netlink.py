@@ -76,6 +76,7 @@ def on(*datagrams: bytes) -> NetlinkSocket:
     sock = NetlinkSocket.__new__(NetlinkSocket)
     sock._socket = Wire(*datagrams)  # type: ignore[assignment]
     sock._sequence = 1
+    sock.queue = None
     return sock
 
 

@@ -15,8 +15,9 @@ import typing as t
 from dataclasses import dataclass
 
 from .._errors import KernelError, PatchbayError
-from . import namespaces, nftables, procsys, rtnl
+from . import namespaces, nftables, procsys, qdisc, rtnl
 from .kernel import Kernel
+from .needs import NEEDS
 from .nft_changes import Content
 from .nft_rules import CHAINS, Dnat, Drop, Masquerade, Rule
 from .nft_sets import Declaration, Element, pack
@@ -27,11 +28,11 @@ _SCTP = "net.netfilter.nf_conntrack_sctp_timeout_closed"  # there as soon as con
 
 @dataclass(frozen=True)
 class Feature:
-    """Something to try; ``needs`` are the kernel options and, where they may be modules, the modules that bring it."""
+    """Something to try, after the feature ``below`` where it stands on that."""
 
     name: str
-    needs: str
     attempt: t.Callable[[Kernel], None]
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ def _ipv6(kernel: Kernel) -> None:
     rtnl.add_address(sock, below["index"], ipaddress.ip_interface("fd00::1/128"), None, "add an IPv6 address")
 
 
+def _netem(kernel: Kernel) -> None:
+    qdisc.create(kernel.rtnl(None), 1, qdisc.netem(), "limit what leaves lo")
+
+
 def _rules(*rules: Rule) -> t.Callable[[Kernel], None]:
     """Adds rules to a table of their own."""
 
@@ -113,58 +118,49 @@ def _sctp(kernel: Kernel) -> None:
 
 
 _FEATURES = (
-    Feature("ipv6", "CONFIG_IPV6, and neither ipv6.disable nor ipv6.disable_ipv6 on the kernel's command line", _ipv6),
-    Feature("veth", "CONFIG_VETH, module veth", _link("veth")),
-    Feature("bridge", "CONFIG_BRIDGE, module bridge", _link("bridge")),
-    Feature("vlan_filtering", "CONFIG_BRIDGE_VLAN_FILTERING", _vlan_filtering),
-    Feature("vlan", "CONFIG_VLAN_8021Q, module 8021q", _link("vlan", ["IFLA_VLAN_ID", 5], parent="try-bridge")),
-    Feature("vxlan", "CONFIG_VXLAN, module vxlan", _link("vxlan", ["IFLA_VXLAN_ID", 5])),
-    Feature("macvlan", "CONFIG_MACVLAN, module macvlan", _link("macvlan", parent="try-veth")),
-    Feature("vrf", "CONFIG_NET_VRF, module vrf", _link("vrf", ["IFLA_VRF_TABLE", 5])),
-    Feature("dummy", "CONFIG_DUMMY, module dummy", _link("dummy")),
-    Feature(
-        "nat_ipv4",
-        "CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_IPV4, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, "
-        "modules nf_tables, nft_chain_nat, nft_nat and nft_masq",
-        _nat("192.0.2.0/24", "192.0.2.1"),
-    ),
-    Feature(
-        "nat_ipv6",
-        "CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_IPV6, CONFIG_NFT_NAT and CONFIG_NFT_MASQ, "
-        "modules nf_tables, nft_chain_nat, nft_nat and nft_masq",
-        _nat("2001:db8::/64", "2001:db8::1"),
-    ),
-    Feature(
-        "fib",
-        "CONFIG_NFT_FIB_INET, modules nft_fib_inet, nft_fib_ipv4 and nft_fib_ipv6",
-        _rules(Rule("guard", Drop(), local_destination=True)),
-    ),
-    Feature("ct", "CONFIG_NFT_CT, module nft_ct", _rules(Rule("guard", Drop(), translated=True))),
-    Feature("intervals", "Linux 5.6 and CONFIG_NF_TABLES", _intervals),
-    Feature("sctp", "CONFIG_NF_CT_PROTO_SCTP", _sctp),
+    Feature("ipv6", _ipv6),
+    Feature("veth", _link("veth")),
+    Feature("bridge", _link("bridge")),
+    Feature("vlan_filtering", _vlan_filtering, below="bridge"),
+    Feature("vlan", _link("vlan", ["IFLA_VLAN_ID", 5], parent="try-bridge"), below="bridge"),
+    Feature("vxlan", _link("vxlan", ["IFLA_VXLAN_ID", 5])),
+    Feature("macvlan", _link("macvlan", parent="try-veth"), below="veth"),
+    Feature("vrf", _link("vrf", ["IFLA_VRF_TABLE", 5])),
+    Feature("dummy", _link("dummy")),
+    Feature("netem", _netem),
+    Feature("nat_ipv4", _nat("192.0.2.0/24", "192.0.2.1")),
+    Feature("nat_ipv6", _nat("2001:db8::/64", "2001:db8::1")),
+    Feature("fib", _rules(Rule("guard", Drop(), local_destination=True))),
+    Feature("ct", _rules(Rule("guard", Drop(), translated=True))),
+    Feature("intervals", _intervals),
+    Feature("sctp", _sctp),
 )
 
 NAMES = ("netns", *(feature.name for feature in _FEATURES))
 """All features that are tried, in the order of the findings."""
 
 
-def find() -> dict[str, Finding]:
-    """Try every feature. Raises MissingLibrary, and KernelError when this process may not try."""
+def find(names: t.Collection[str] | None = None) -> dict[str, Finding]:
+    """Try the named features, or all. Raises MissingLibrary, and KernelError when this process may not try."""
+    wanted = set(NAMES if names is None else names)
+    needed = wanted | {feature.below for feature in _FEATURES if feature.name in wanted}
     try:
         with namespaces.inside_new(), Kernel() as kernel:
-            return {"netns": Finding(True), **{feature.name: _try(feature, kernel) for feature in _FEATURES}}
+            tried = {feature.name: _try(feature, kernel) for feature in _FEATURES if feature.name in needed}
+            found = {"netns": Finding(True), **tried}
     except KernelError as error:
         if error.errno in (errno.EPERM, errno.EACCES):
             raise
         words = f"the kernel has no network namespaces (CONFIG_NET_NS): {os.strerror(error.errno)}."
-        return {name: Finding(False, words) for name in NAMES}
+        found = {name: Finding(False, words) for name in NAMES}
+    return {name: finding for name, finding in found.items() if name in wanted}
 
 
 def _try(feature: Feature, kernel: Kernel) -> Finding:
     try:
         feature.attempt(kernel)
     except PatchbayError as error:
-        return Finding(False, f"needs {feature.needs}: {error}")
+        return Finding(False, f"needs {NEEDS[feature.name]}: {error}")
     return Finding(True)
 
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import typing as t
 
@@ -30,7 +31,7 @@ class Kernel:
     def __init__(self) -> None:
         self._files: dict[str | None, int] = {}
         self._identities: dict[str | None, str] = {}
-        self._sockets: dict[tuple[str | None, int], NetlinkSocket] = {}
+        self._sockets: dict[str | None, dict[int, NetlinkSocket]] = {}
         self._indexes: dict[str | None, dict[str, int]] = {}
         self._fresh: dict[str, int] = {}
         self._shelf: dict[str, int] = {}
@@ -42,8 +43,8 @@ class Kernel:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        for netns in list(self._files):
-            self.forget(netns)
+        for netns in [*self._files, *self._sockets]:
+            self._close(netns)
         for netns in list(self._shelf):
             self.discard(netns)
 
@@ -56,14 +57,17 @@ class Kernel:
         ``problems`` collects refusals instead of raising them. What still waits when the block fails is never sent.
         """
         self._queue = Queue(problems)
-        for sock in self._sockets.values():
-            sock.queue = self._queue
+        self._hand_out(self._queue)
         try:
             yield self._queue
         finally:
             self._queue = None
-            for sock in self._sockets.values():
-                sock.queue = None
+            self._hand_out(None)
+
+    def _hand_out(self, queue: Queue | None) -> None:
+        for socks in self._sockets.values():
+            for sock in socks.values():
+                sock.queue = queue
 
     def flush(self) -> None:
         """Send what waits. Raises KernelError when the kernel refuses some of it."""
@@ -81,7 +85,7 @@ class Kernel:
         def prepare() -> None:
             self._make_room()
             sock = NetlinkSocket(NETLINK_ROUTE)
-            self._sockets[netns, NETLINK_ROUTE] = sock
+            self._sockets[netns] = {NETLINK_ROUTE: sock}
             rtnl.change_link(sock, "lo", [["IFLA_IFALIAS", alias]], "mark a namespace", up=up or None)
             sock.queue = self._queue
 
@@ -102,7 +106,8 @@ class Kernel:
     def _make_room(self) -> None:
         """A process may have fewer descriptors than a lab has namespaces: close those that were opened first."""
         while len(self._files) + len(self._sockets) + len(self._shelf) >= self._capacity:
-            oldest = next((name for name in [*self._files, *(key[0] for key in self._sockets)] if name is not None), None)
+            names = itertools.chain(self._sockets, self._files)
+            oldest = next((name for name in names if name is not None), None)
             self.flush()
             if oldest is not None:
                 self._close(oldest)
@@ -130,14 +135,14 @@ class Kernel:
         return self._socket(netns, NETLINK_NETFILTER)
 
     def _socket(self, netns: str | None, family: int) -> NetlinkSocket:
-        key = (netns, family)
-        if key not in self._sockets:
+        sock = self._sockets.get(netns, {}).get(family)
+        if sock is None:
             self._make_room()
             with namespaces.inside(self.file(netns)) if netns is not None else contextlib.nullcontext():
                 sock = NetlinkSocket(family)
             sock.queue = self._queue
-            self._sockets[key] = sock
-        return self._sockets[key]
+            self._sockets.setdefault(netns, {})[family] = sock
+        return sock
 
     # ---- interfaces
 
@@ -189,8 +194,8 @@ class Kernel:
             self._fresh.pop(netns, None)
 
     def _close(self, netns: str | None) -> None:
-        for key in [key for key in self._sockets if key[0] == netns]:
-            self._sockets.pop(key).close()
+        for sock in self._sockets.pop(netns, {}).values():
+            sock.close()
         if netns in self._files:
             os.close(self._files.pop(netns))
 

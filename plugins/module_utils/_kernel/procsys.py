@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -55,13 +56,17 @@ def switched_on(folder: str, name: str) -> list[str]:
 
 
 def write(name: str, value: str) -> None:
-    """Write a value unless it is there already. Raises KernelError."""
-    if read(name) == fold(value):
-        return
+    """Write a value; where it can't be written, it is fine if it is there already. Raises KernelError."""
     try:
-        with open(_path(name), "w", encoding="utf-8") as file:
-            file.write(f"{value}\n")  # with its end, or an empty value would write nothing
+        fd = os.open(_path(name), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, f"{value}\n".encode())  # with its end, or an empty value would write nothing
+        finally:
+            os.close(fd)
     except OSError as error:
+        with contextlib.suppress(KernelError):
+            if read(name) == fold(value):
+                return
         hint = {
             errno.EROFS: " /proc/sys is read-only here (a container without privileges?): set it from outside.",
             errno.EINVAL: " The kernel does not take this value.",

@@ -16,7 +16,7 @@ import errno
 import socket
 import typing as t
 
-from . import netlink
+from . import attributes, netlink
 from .codec import codec
 from .messages import Message, table
 from .netlink import NetlinkSocket, Refusal
@@ -117,6 +117,16 @@ def delete_link(sock: NetlinkSocket, name: str) -> None:
         sock.queue.condemn(Request(sock, mark, doing, _GONE), Request(sock, _group(DOOMED), doing, _GONE))
         return
     _send(sock, _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_IFNAME", name]]), doing, missing_ok=True)
+
+
+def without_link_local() -> list[t.Any]:
+    """The attribute of a link that gets no IPv6 link-local address when it comes up.
+
+    Packed by hand: pyroute2 packs address families slowly. IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE and
+    IN6_ADDR_GEN_MODE_NONE are from linux/if_link.h.
+    """
+    mode = attributes.attribute(8, b"\1")
+    return [26, attributes.attribute(socket.AF_INET6, mode)]
 
 
 def delete_group(sock: NetlinkSocket, group: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import time
 import typing as t
+from dataclasses import dataclass, replace
 from shlex import quote
 
 from .._engine.model import Step
@@ -67,10 +68,15 @@ class VethPair(Step):
         return super().undo() if self.after or len(self.before) == 2 else []
 
 
+@dataclass(frozen=True)
 class MakeLink(Step):
-    """Creates or removes a link of any kind but veth, in its bridge and up if it is to be."""
+    """Creates or removes a link of any kind but veth, in its bridge and up if it is to be.
+
+    With ``pinned`` a bridge keeps its MTU whatever its ports have: that takes a message of its own.
+    """
 
     phase = "links"
+    pinned: bool = False
 
     def apply(self, kernel: Kernel) -> None:
         if not self.after:
@@ -83,6 +89,11 @@ class MakeLink(Step):
             index = kernel.index(link.netns, link.parent)
             (data if link.kind == "vxlan" else attributes).append([_PARENTS.get(link.kind, "IFLA_LINK"), index])
         _create(kernel, link, data, attributes, f"create {link.title}")
+        if self.pinned:
+            rtnl.change_link(kernel.rtnl(link.netns), link.name, [["IFLA_MTU", link.mtu]], f"change {link.title}")
+
+    def undo(self) -> list[Step]:
+        return [replace(self, before=self.after, after=self.before, lost=()), *self.lost]
 
     def commands(self) -> list[str]:
         link = (self.after or self.before)[0]
@@ -91,7 +102,8 @@ class MakeLink(Step):
             return [f"{ip} link del dev {quote(link.name)}"]
         parent = f"link {quote(link.parent)} " if link.parent and link.kind not in _PARENTS else ""
         kind = link_options.words(link.kind, link.options, link.parent)
-        return [f"{ip} link add {parent}{_words(link)} type {kind}", *_placing(link)]
+        pin = [f"{ip} link set dev {quote(link.name)} mtu {link.mtu}"] if self.pinned else []
+        return [f"{ip} link add {parent}{_words(link)} type {kind}", *pin, *_placing(link)]
 
 
 _PARENTS = {"vxlan": "IFLA_VXLAN_LINK"}
@@ -144,10 +156,6 @@ def _delete(kernel: Kernel, links: t.Sequence[Link]) -> None:
         kernel.forget_index(link.netns, link.name)
 
 
-_NO_LINK_LOCAL = ["IFLA_AF_SPEC", {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}]
-"""IN6_ADDR_GEN_MODE_NONE, linux/if_link.h."""
-
-
 class ChangeLink(Step):
     """Changes a link in place: address, MTU, group, bridge membership, port and bridge properties, up or down.
 
@@ -162,7 +170,7 @@ class ChangeLink(Step):
         attributes: rtnl.Attributes = []
         if after.mac != before.mac:
             attributes.append(["IFLA_ADDRESS", after.mac])
-        if after.mtu != before.mtu:
+        if after.mtu != before.mtu or _is_taken_over(before, after):
             attributes.append(["IFLA_MTU", after.mtu])
         if after.group != before.group:
             attributes.append(["IFLA_GROUP", after.group])
@@ -170,7 +178,7 @@ class ChangeLink(Step):
             attributes.append(["IFLA_MASTER", kernel.index(after.netns, after.bridge) if after.bridge else 0])
         up = after.up if after.up != before.up else None
         if before.link_local and not after.link_local:  # in a message of its own: beside IFF_UP it comes too late
-            rtnl.change_link(sock, after.name, [_NO_LINK_LOCAL], doing)
+            rtnl.change_link(sock, after.name, [rtnl.without_link_local()], doing)
         if attributes or up is not None:
             rtnl.change_link(sock, after.name, attributes, doing, up=up)
         if bool(after.hairpin) != bool(before.hairpin) and after.bridge:
@@ -195,7 +203,7 @@ class ChangeLink(Step):
             out.append(f"{ip} link set dev {name} type bridge {link_options.bridge_words(changes)}")
         if after.mac != before.mac:
             out.append(f"{ip} link set dev {name} address {after.mac}")
-        if after.mtu != before.mtu:
+        if after.mtu != before.mtu or _is_taken_over(before, after):
             out.append(f"{ip} link set dev {name} mtu {after.mtu}")
         if before.link_local and not after.link_local:
             out.append(f"{ip} link set dev {name} addrgenmode none")
@@ -208,6 +216,11 @@ class ChangeLink(Step):
         if after.up != before.up:
             out.append(f"{ip} link set dev {name} {'up' if after.up else 'down'}")
         return out
+
+
+def _is_taken_over(before: Link, after: Link) -> bool:
+    """Whether a bridge becomes a lab's: from then on its MTU no longer follows its ports, for it was said."""
+    return after.kind == "bridge" and after.group != before.group
 
 
 def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
@@ -227,11 +240,12 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
                 waiting.setdefault(netns, set()).add(ends[netns])
     deadline = time.monotonic() + _NOTICED
     for netns in waiting:
-        while time.monotonic() < deadline:
+        while True:
+            asked = time.monotonic()
             waiting[netns] = carriers.unnoticed(kernel.rtnl(netns), waiting[netns])
-            if not waiting[netns]:
+            if not waiting[netns] or asked > deadline:
                 break
-            time.sleep(0.001)
+            time.sleep(max(0.001, time.monotonic() - asked))  # as long as asking takes, for asking keeps the kernel from it
 
 
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:

@@ -142,7 +142,7 @@ def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: Link
         _remove(ctx, out.first, now)
     start[end] = wanted
     ctx.made.add(end)
-    out.made.append(MakeLink((), (wanted,)))
+    out.made.append(MakeLink((), (wanted,), pinned=wanted.kind == "bridge"))
 
 
 # ---- properties and addresses
@@ -280,8 +280,10 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
         lost += [*link_steps.changed(bare, end), *address.restoring(State(_own_addresses(ctx, end)), end.netns, end.name)]
     for end in ends:
         lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
-    kind = VethPair if now.kind == "veth" else MakeLink
-    steps.append(kind(tuple(ends), (), tuple(lost)))
+    if now.kind == "veth":
+        steps.append(VethPair(tuple(ends), (), tuple(lost)))
+    else:
+        steps.append(MakeLink(tuple(ends), (), tuple(lost), pinned=now.kind == "bridge"))
 
 
 def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:

@@ -226,10 +226,10 @@ def _numbers(
     place: str | None,
     unknown: set[int],
     likely: t.Iterable[str | None],
-    all_places: t.Iterable[str | None],
+    all_places: t.Mapping[str | None, object],
 ) -> t.Iterator[tuple[int, str | None]]:
     """The namespaces behind the numbers by which ``place`` knows them; each is asked about, the likely ones first."""
-    for candidate in dict.fromkeys([*likely, *all_places]):
+    for candidate in dict.fromkeys([*(each for each in likely if each in all_places), *all_places]):
         if not unknown:
             return
         if candidate != place:

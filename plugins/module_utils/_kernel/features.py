@@ -18,6 +18,7 @@ from .._errors import KernelError, PatchbayError
 from . import namespaces, nftables, procsys, qdisc, rtnl
 from .kernel import Kernel
 from .needs import NEEDS
+from .netlink import Refusal
 from .nft_changes import Content
 from .nft_rules import CHAINS, Dnat, Drop, Masquerade, Rule
 from .nft_sets import Declaration, Element, pack
@@ -76,7 +77,10 @@ def _ipv6(kernel: Kernel) -> None:
 
 
 def _netem(kernel: Kernel) -> None:
-    qdisc.create(kernel.rtnl(None), 1, qdisc.netem(), "limit what leaves lo")
+    try:
+        qdisc.create(kernel.rtnl(None), 1, qdisc.Netem())  # on lo, which every namespace has as its first
+    except Refusal as refusal:
+        raise refusal.explain("put a netem on lo") from None
 
 
 def _rules(*rules: Rule) -> t.Callable[[Kernel], None]:

@@ -67,9 +67,7 @@ class Lab:
         """What the parts of the plan share."""
         return Context(self.spec, state, purge=self.purge, adopt=self.adopt, force=self.force)
 
-    def _plan_nodes(
-        self, ctx: Context, links: plan_links.LinkPlan
-    ) -> tuple[list[Step], dict[tuple[str, str], str]]:
+    def _plan_nodes(self, ctx: Context, links: plan_links.LinkPlan) -> tuple[list[Step], dict[tuple[str, str], str]]:
         """What changes in each namespace, the host last: its bridges come up when all is plugged in."""
         steps: list[Step] = []
         kept: dict[tuple[str, str], str] = {}
@@ -86,7 +84,11 @@ class Lab:
         """The namespaces that have the lab's mark and are not wanted."""
         if not self.purge:
             return []
-        return [item.name for item in ctx.state.of(scene.netns.Namespace) if item.name not in ctx.nodes and ctx.is_mine(item.name)]
+        return [
+            item.name
+            for item in ctx.state.of(scene.netns.Namespace)
+            if item.name not in ctx.nodes and ctx.is_mine(item.name)
+        ]
 
     def _refuse_unmarked(self, ctx: Context, claimed: LabSpec) -> None:
         """What the file names and the lab does not own is left alone, which is said."""
@@ -142,6 +144,10 @@ class Lab:
 def _impairments(ctx: Context, node: Node) -> list[Step]:
     steps: list[Step] = []
     for each in node.links:
-        now = ctx.state.get(("impaired", node.netns, each.name))
-        steps += impairment.plan(now, node.netns, each.name, each.impairment, ctx) if now or each.impairment else []
+        fresh = (node.netns, each.name) in ctx.made  # what an earlier one had went with it
+        now = None if fresh else ctx.state.get(("impaired", node.netns, each.name))
+        try:
+            steps += impairment.plan(now, node.netns, each.name, each.impairment) if now or each.impairment else []
+        except NotOurs as error:
+            ctx.refuse(error)
     return steps

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError
-from .._objects import address, link, link_steps, sysctl
+from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
 from .._objects.link_steps import MakeLink, VethPair
@@ -164,7 +164,9 @@ def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
         )
         fresh = (spec.netns, spec.name) in ctx.made
         if fresh and not any(interface.version == 6 for interface in spec.addresses):
-            wanted = replace(wanted, link_local=now.up)  # nobody asked for IPv6: a thousand of these keep a machine busy
+            wanted = replace(
+                wanted, link_local=now.up
+            )  # nobody asked for IPv6: a thousand of these keep a machine busy
         if fresh:
             return [*_undetected(ctx, spec), *link_steps.changed(now, wanted), *_new_addresses(ctx, spec, wanted)]
         changes = link_steps.changed(now, wanted, address.dropped(_around(ctx, spec), now, wanted))
@@ -277,7 +279,11 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
     lost: list[Step] = []
     for end in ends:
         bare = replace(end, up=False, bridge=None, hairpin=None)
-        lost += [*link_steps.changed(bare, end), *address.restoring(State(_own_addresses(ctx, end)), end.netns, end.name)]
+        lost += [
+            *link_steps.changed(bare, end),
+            *address.restoring(State(_own_addresses(ctx, end)), end.netns, end.name),
+        ]
+        lost += impairment.restoring(ctx.state, end.netns, end.name)
     for end in ends:
         lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
     if now.kind == "veth":
@@ -326,5 +332,3 @@ def _check_ports(ctx: Context) -> None:
                     f"lab's, and the kernel takes {MOST_PORTS}. Spread them over more bridges."
                 )
             )
-
-

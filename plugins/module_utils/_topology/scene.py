@@ -151,8 +151,8 @@ def _look_inside(
             items += route.of_messages(place, names, rtnl.all_routes(sock))
         else:
             items += _on_host(kernel, names, nodes.get(None), record)
-        if place in nodes and any(each.impairment for each in nodes[place].links):
-            items += impairment.observe(kernel, place)
+        if place in nodes and _may_be_impaired(nodes[place], links):
+            items += impairment.observe(kernel, place, names)
     likely = {node.netns: [each.peer.netns for each in node.links if each.peer] for node in nodes.values()}
     peers = _peers(kernel, seen, likely)
     for place, links, names in seen:
@@ -160,6 +160,10 @@ def _look_inside(
             peer = peers.get(Place(place, message["index"]))
             items.append(link.decode(kernel, place, message, names=names, peer=peer))
     return items
+
+
+def _may_be_impaired(node: Node, links: t.Iterable[t.Any]) -> bool:
+    return any(each.impairment for each in node.links) or any(each.get_attr("IFLA_QDISC") == "netem" for each in links)
 
 
 def _on_host(kernel: Kernel, names: t.Mapping[int, str], host: Node | None, record: Record | None) -> list[Item]:

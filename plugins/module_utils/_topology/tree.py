@@ -13,7 +13,7 @@ import typing as t
 from .._engine.model import Item, Key, Step
 from .._objects import link_options
 from .._objects.address import Address
-from .._objects.impairment import Impairment as Impaired  # until there is the item
+from .._objects.impairment import Impaired
 from .._objects.impairment import shown as impairment_words
 from .._objects.link import Link
 from .._objects.nat import NatTable
@@ -69,7 +69,7 @@ def _facts(item: Item) -> list[Fact]:
         return [(item.netns, item.name, _link(item))]
     if isinstance(item, Address):
         return [(item.netns, item.device, str(item.interface))]
-    if isinstance(item, Impaired):
+    if isinstance(item, Impaired) and item.impairment is not None:
         words = ", ".join(f"{name} {value}" for name, value in impairment_words(item.impairment).items())
         return [(item.netns, item.device, f"impaired: {words}")]
     if isinstance(item, Route):
@@ -80,7 +80,9 @@ def _facts(item: Item) -> list[Fact]:
         return [(item.netns, "", f"name servers {', '.join(item.nameservers)}")]
     if isinstance(item, NatTable):
         specs = item.specs.values()
-        return [(item.netns, "", f"{'forward' if isinstance(each, ForwardSpec) else 'masquerade'} {each}") for each in specs]
+        return [
+            (item.netns, "", f"{'forward' if isinstance(each, ForwardSpec) else 'masquerade'} {each}") for each in specs
+        ]
     return []
 
 

@@ -28,6 +28,8 @@ class Lab:
         self.box = box
         self.file = read(name)
         box.outside()
+        # It appears when the kernel is sure that nobody else has it, which takes a second: too late for the snapshot.
+        box.ip("-6 addr flush dev uplink scope link")
         self.before = box.snapshot()
         self.result = box.run("topology", definition=self.file)
 
@@ -186,8 +188,8 @@ def test_port_8080_of_a_customer_is_its_pc(lab: Lab) -> None:
 
 @lab_is("internet")
 def test_the_provider_does_not_know_the_private_networks(lab: Lab) -> None:
-    assert lab.box.ping("web", "192.168.1.2", timeout=packets.SHORT).outcome == "unreachable"
-    assert lab.box.tcp("web", lab.address("router1", "wan"), 22, timeout=packets.SHORT).outcome == "refused"
+    assert lab.box.tcp("web", "192.168.1.2", 80).outcome == "unreachable"
+    assert lab.box.tcp("web", lab.address("router1", "wan"), 22).outcome == "refused"
 
 
 @lab_is("internet")

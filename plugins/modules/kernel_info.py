@@ -55,7 +55,8 @@ features:
     - V(netns), V(ipv6), V(veth), V(bridge), V(vlan_filtering) of bridges, V(nat_ipv4) and V(nat_ipv6) with nftables,
       V(fib), the test whether a destination is local, V(ct), connection tracking in nftables, V(intervals), sets of
       networks and ranges of ports, and V(sctp), connection tracking of SCTP, are used by modules of this collection.
-    - V(vlan), V(vxlan), V(macvlan), V(vrf) and V(dummy) are links that other tools make.
+    - V(vlan), V(vxlan), V(macvlan) and V(dummy) are links of a whole lab, V(netem) is what impairs them.
+    - V(vrf) is a link that other tools make.
   returned: success
   type: dict
   contains:

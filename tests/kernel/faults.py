@@ -56,7 +56,7 @@ def at_step(number: int) -> Iterator[None]:
             raise KernelError("the fault that the test made.", errno=5)
 
         broken = copy.copy(steps[number])
-        broken.__class__ = type("Broken", (type(broken),), {"apply": fail})
+        object.__setattr__(broken, "__class__", type("Broken", (type(broken),), {"apply": fail}))
         carry_out(kernel, [*steps[:number], broken, *steps[number + 1 :]], **options)
 
     with mock.patch.object(run, "apply", apply):

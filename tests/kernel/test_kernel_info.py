@@ -55,6 +55,7 @@ def test_findings_agree_with_other_tools(box: Box) -> None:
         "macvlan": works(box, "ip", "link", "add", "mac5", "link", "cable", "type", "macvlan"),
         "vrf": works(box, "ip", "link", "add", "vrf5", "type", "vrf", "table", "5"),
         "dummy": works(box, "ip", "link", "add", "dummy5", "type", "dummy"),
+        "netem": works(box, "tc", "qdisc", "add", "dev", "lo", "root", "netem"),
         "nat_ipv4": works(box, "nft", "-f", "-", stdin=_NAT.format(family="ip", target="192.0.2.1")),
         "intervals": works(box, "nft", "-f", "-", stdin=_INTERVALS),
         "nat_ipv6": works(box, "nft", "-f", "-", stdin=_NAT.format(family="ip6", target="2001:db8::1")),

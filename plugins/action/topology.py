@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         """The module's result; with a lab file, a mistake in it is told by its place there."""
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
-        arguments = dict(self._task.args)
+        arguments = _in_process.plain(self._task.args)
         lab: _lab_file.LabFile | None = None
         try:
             _refuse_namespace(arguments)
@@ -85,7 +85,7 @@ class ActionModule(ActionBase):
         self, arguments: dict[str, t.Any], variables: Mapping[str, t.Any], lines: _progress.Lines
     ) -> dict[str, t.Any]:
         definition = arguments.get("definition")
-        if isinstance(definition, Mapping):
+        if isinstance(definition, dict):
             layout(definition)  # so that a mistake is told before the host is asked for anything
         wrap_async = self._task.async_val and not self._connection.has_native_async
         with self._looking(arguments, lines):
@@ -150,6 +150,14 @@ def _tell_places(outcome: dict[str, t.Any], lab: _lab_file.LabFile) -> None:
     """Say where in the file the problems are, in the message and in the details."""
     problems = (outcome.get("details") or {}).get("problems") if outcome.get("failed") else None
     if problems:
-        outcome["msg"] = lab.located(problems)
-        for problem in problems:
-            problem["place"] = lab.position(problem.get("path") or (), key=bool(problem.get("key")))
+        places = [lab.position(problem["path"], key=_is_about_key(problem)) for problem in problems]
+        lines = [f"{place}: {problem['message']}" for place, problem in zip(places, problems, strict=True)]
+        outcome["msg"] = "\n".join(lines)
+        outcome["details"]["problems"] = [
+            {**problem, "place": place} for place, problem in zip(places, problems, strict=True)
+        ]
+
+
+def _is_about_key(problem: Mapping[str, t.Any]) -> bool:
+    """Whether it is the key that is wrong, and not what is behind it."""
+    return str(problem["message"]).startswith("there is no key ")

@@ -51,9 +51,7 @@ def run(
     None when the parameters are not accepted: the module itself says best why. ``module`` is the Python module, with its OPTIONS
     and CONSTRAINTS.
     """
-    # As a module gets them: plain, without the marks that Ansible's own texts carry, and with texts as keys.
-    plain = json.loads(json.dumps(arguments, default=str))
-    validated = ArgumentSpecValidator(module.OPTIONS, **module.CONSTRAINTS).validate(plain)
+    validated = ArgumentSpecValidator(module.OPTIONS, **module.CONSTRAINTS).validate(arguments)
     if validated.error_messages:
         return None
     params = validated.validated_parameters
@@ -61,7 +59,12 @@ def run(
         result = work(params)
     except PatchbayError as error:
         result = failure(error)
-    return {**json.loads(json.dumps(result, default=str)), "invocation": {"module_args": params}}
+    return {**plain(result), "invocation": {"module_args": params}}
+
+
+def plain(data: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The data as it is on the other side of a module: lists, mappings with texts as keys, and none of Ansible's own classes."""
+    return t.cast("dict[str, t.Any]", json.loads(json.dumps(data, default=str)))
 
 
 def failure(error: PatchbayError) -> dict[str, t.Any]:

@@ -13,7 +13,7 @@ texts, so that a namespace can be called ``no`` or ``1``; a MAC address is never
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import yaml
@@ -59,14 +59,6 @@ class LabFile:
             at_key = key or not isinstance(node, ScalarNode) or not node.value
             mark = (name if name is not None and at_key else node).start_mark
         return _place(self.name, mark)
-
-    def located(self, problems: Iterable[Mapping[str, t.Any]]) -> str:
-        """One line for each problem (``path`` and ``message``, as layout tells them), behind its position."""
-        lines = [
-            f"{self.position(problem.get('path') or (), key=bool(problem.get('key')))}: {problem['message']}"
-            for problem in problems
-        ]
-        return "\n".join(lines)
 
 
 def read(content: bytes, name: str) -> LabFile:

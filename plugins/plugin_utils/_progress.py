@@ -90,5 +90,5 @@ def _watch(look: Callable[[], str], lines: Lines, over: threading.Event, first: 
             seen = json.loads(look())
             if not over.is_set():
                 lines(str(seen["phase"]), int(seen["done"]), int(seen["total"]))
-        # A slow way to the host is used less often, so that looking takes little of what working needs.
-        wait = max(pause, 4 * (time.monotonic() - begun))
+        # A slow way to the host is used less often: looking must not take what working needs.
+        wait = max(pause, time.monotonic() - begun)

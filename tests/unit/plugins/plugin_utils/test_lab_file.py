@@ -155,19 +155,6 @@ def test_columns_count_characters() -> None:
     assert read("ä: [ö, ü]\n").position(["ä", 1]) == "lab.yml:1:8"
 
 
-def test_every_problem_gets_its_place() -> None:
-    problems = [
-        {"path": ["name"], "message": "too long."},
-        {"path": ["namespaces", "red", "gateway"], "message": "unknown.", "key": True},
-        {"message": "nothing but a message."},
-    ]
-    assert read(LAB).located(problems).split("\n") == [
-        "lab.yml:1:7: too long.",
-        "lab.yml:8:5: unknown.",
-        "lab.yml:1:1: nothing but a message.",
-    ]
-
-
 # ---- files that are no lab
 
 

@@ -13,13 +13,11 @@ import typing as t
 from .._objects.checks import Interface as Address
 from . import names
 from .nodes import Interface, Part, title
-from .pools import Hosts, Pairs
+from .pools import Hosts, Kept, Pairs
 from .problems import Problems
 from .spec import Path
 from .values import Reader, Subnet
 from .wiring import Wiring
-
-Kept = t.Mapping[str, t.Tuple[Address, ...]]
 
 
 class Addresses:

@@ -12,10 +12,11 @@ import typing as t
 
 from .._errors import InvalidInput
 from . import names
-from .addressing import Addresses, Kept
+from .addressing import Addresses
 from .finish import Finish
 from .nodes import NodeDraft, Site
 from .parts import BridgeDraft, InterfaceDraft, Parts
+from .pools import Kept
 from .problems import Problems
 from .schema import SCHEMA
 from .services import Services
@@ -49,7 +50,7 @@ def layout(definition: t.Mapping[str, t.Any], kept: Kept = {}) -> LabSpec:  # no
     Stack(wiring, problems).settle()
     addresses = Addresses(wiring, reading.reader, problems)
     addresses.settle(reading.pool, kept)
-    finish = Finish(lab, wiring, problems)
+    finish = Finish(wiring, problems)
     nodes = [finish.node(site) for site in sites]
     problems.refuse()
     return LabSpec(lab, nodes[0], tuple(nodes[1:]), tuple(wiring.names), tuple(addresses.chosen))
@@ -101,7 +102,7 @@ class Reading:
             names.checked_namespace(entry.name)
         except InvalidInput as error:
             self.problems.refused(entry.path, error)
-        return Site(entry.name, self._node(entry.body, entry.path), entry.path)
+        return Site(str(entry.name), self._node(entry.body, entry.path), entry.path)
 
     def _node(self, body: t.Mapping[str, t.Any], path: Path) -> NodeDraft:
         known = self._drafts.get(id(body))
@@ -130,17 +131,17 @@ class Reading:
     def _interfaces(self, body: t.Mapping[str, t.Any], path: Path) -> t.Iterator[tuple[str, InterfaceDraft, Path]]:
         for name, options in (body.get("interfaces") or {}).items():
             suffix = ("interfaces", raw(name))
-            if not self._odd or (*path, *suffix) not in self._odd:
-                yield name, self._once(self._parts.interface, options, (*path, *suffix)), suffix
+            if not self._odd or (isinstance(name, str) and (*path, *suffix) not in self._odd):
+                yield str(name), self._once(self._parts.interface, options, (*path, *suffix)), suffix
 
     def _bridges(self, body: t.Mapping[str, t.Any], path: Path) -> t.Iterator[tuple[str, BridgeDraft, Path]]:
         sound = {
             name: options
             for name, options in (body["bridges"] or {}).items()
-            if not self._odd or (*path, "bridges", raw(name)) not in self._odd
+            if not self._odd or (isinstance(name, str) and (*path, "bridges", raw(name)) not in self._odd)
         }
         for entry in unfold(sound, (*path, "bridges"), self.problems):
-            yield entry.name, self._once(self._parts.bridge, entry.body, entry.path), entry.path[len(path) :]
+            yield str(entry.name), self._once(self._parts.bridge, entry.body, entry.path), entry.path[len(path) :]
 
     def _once(self, read: t.Callable[[t.Any, Path], _T], options: t.Any, path: Path) -> _T:
         """Read something, unless it was read for another namespace of the same template."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .parts import BridgeDraft, InterfaceDraft
-from .services import ForwardDraft, RouteDraft
+from .services import ForwardDraft, RouteDraft, Setting
 from .spec import LinkSpec, Masquerade, Path
 from .values import Held
 
@@ -25,7 +25,7 @@ class NodeDraft(t.NamedTuple):
     interfaces: tuple[tuple[str, InterfaceDraft, Path], ...] = ()
     bridges: tuple[tuple[str, BridgeDraft, Path], ...] = ()
     routes: tuple[RouteDraft, ...] = ()
-    sysctls: tuple[tuple[str, str], ...] = ()
+    sysctls: tuple[Setting, ...] = ()
     nameservers: tuple[str, ...] | None = None
     masquerades: tuple[tuple[Masquerade, Path], ...] = ()
     forwards: tuple[ForwardDraft, ...] = ()
@@ -118,11 +118,6 @@ class Site:
     def title(self) -> str:
         """The node in messages."""
         return "the host" if self.netns is None else self.netns
-
-    @property
-    def all_interfaces(self) -> list[Interface]:
-        """In the order in which they are listed."""
-        return [*self.interfaces, *self.ends, *self.ports]
 
 
 def title(part: Part) -> str:

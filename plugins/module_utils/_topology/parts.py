@@ -67,6 +67,7 @@ class Parts:
     def __init__(self, problems: Problems, reader: Reader) -> None:
         self._problems = problems
         self._reader = reader
+        self._impairments: dict[t.Any, Impairment] = {}
 
     def interface(self, body: t.Mapping[str, t.Any], path: Path) -> InterfaceDraft:
         """One interface."""
@@ -295,11 +296,14 @@ class Parts:
     def _impairment(self, body: t.Mapping[str, t.Any], path: Path) -> Impairment | None:
         if "impair" not in body:
             return None
-        try:
-            return Impairment.from_params(body["impair"])
-        except InvalidInput as error:
-            self._problems.take(path, error)
-            return None
+        options = tuple(body["impair"].items())
+        known = self._impairments.get(options)
+        if known is None:
+            try:
+                known = self._impairments[options] = Impairment.from_params(body["impair"])
+            except InvalidInput as error:
+                self._problems.take(path, error)
+        return known
 
 
 def each(value: t.Any, path: Path) -> list[tuple[t.Any, Path]]:

@@ -20,7 +20,7 @@ from .nodes import Bridge, Interface, Segment, title
 from .problems import Problems
 from .values import Held, Reader, Subnet
 
-Kept = t.Mapping[str, t.Tuple[Address, ...]]
+Kept = t.Mapping[str, tuple[Address, ...]]
 
 
 class Hosts:
@@ -45,10 +45,14 @@ class Hosts:
         """Give the end one address of each network."""
         networks = self._of(end)
         if not networks:
-            bridge = t.cast(Interface, end.peer).bridge
+            peer = t.cast(Interface, end.peer)
+            if peer.bridge is not None:
+                lack = f"{title(peer.bridge)} has neither an address nor a pool"
+            else:
+                lack = f"{title(peer)} has an address, but no network"
             self._problems.add(
                 (*end.path, "addresses"),
-                f"there is nothing to choose from: {title(t.cast(Bridge, bridge))} has neither an address nor a pool. Give it one, or write the addresses.",
+                f"there is nothing to choose from: {lack}. Give it one, or write the addresses.",
             )
             return
         held = []
@@ -60,7 +64,7 @@ class Hosts:
             if number is None:
                 self._problems.add(
                     (*end.path, "addresses"),
-                    f"no address is left in {subnet}: all {subnet.last - subnet.first + 1} are taken. Use a larger network, or another one beside it.",
+                    f"no address is left in {subnet}: all {subnet.last - subnet.first + 1} are taken. Use a larger network.",
                 )
                 return
             segment.taken[number + subnet.key] = end
@@ -122,17 +126,17 @@ class Pairs:
     def keep(self, end: Interface, kept: Kept) -> None:
         """Take the pair of which either end had an address, where it is still to be had."""
         peer = t.cast(Interface, end.peer)
+        for owner in (end, peer) if peer.draft.auto else (end,):
+            for address in kept.get(names.spoken(owner.site.netns, owner.name), ()):
+                self._keep(end, address, second=owner is peer)
+
+    def _keep(self, end: Interface, address: Address, *, second: bool) -> None:
+        number = int(address)
         for pool in self._pools:
-            for owner in (end, peer):
-                for address in kept.get(names.spoken(owner.site.netns, owner.name), ()) if owner.draft.auto else ():
-                    number = int(address)
-                    if (
-                        address.version == pool.subnet.version
-                        and address.network.prefixlen == pool.length
-                        and (end, pool) not in self._mine
-                        and pool.take(number & ~1)
-                    ):
-                        self._mine[end, pool] = (number & ~1, bool(number & 1) == (owner is end))
+            fits = address.version == pool.subnet.version and address.network.prefixlen == pool.length
+            if fits and (end, pool) not in self._mine and pool.take(number & ~1):
+                # Which half the end itself has: the same as the address, or the other one.
+                self._mine[end, pool] = (number & ~1, bool(number & 1) != second)
 
     def choose(self, end: Interface) -> None:
         """Give both ends an address of each of the lab's networks."""
@@ -140,10 +144,12 @@ class Pairs:
         if not self._pools:
             self._problems.add(
                 (*end.path, "addresses"),
-                "there is nothing to choose from: the lab has no pool. Add one at the top, such as pool: 10.200.0.0/16, or write the addresses.",
+                "there is nothing to choose from: the lab has no pool. Add one at the top, such as pool: 10.200.0.0/16, "
+                "or write the addresses.",
             )
             return
-        pairs = []
+        mine: list[Held] = []
+        theirs: list[Held] = []
         for pool in self._pools:
             low, turned = self._mine.get((end, pool), (None, False))
             if low is None:
@@ -155,15 +161,12 @@ class Pairs:
                 )
                 return
             subnet = self._reader.subnet(pool.subnet.version, low, pool.length)
-            pairs.append(
-                (
-                    Held(subnet.interface(low + turned), low + turned, subnet),
-                    Held(subnet.interface(low + (not turned)), low + (not turned), subnet),
-                )
-            )
-        end.held = tuple(one for one, _other in pairs)
+            pair = [Held(subnet.interface(number), number, subnet) for number in (low, low + 1)]
+            mine.append(pair[turned])
+            theirs.append(pair[not turned])
+        end.held = tuple(mine)
         if peer.draft.auto:
-            peer.held = tuple(other for _one, other in pairs)
+            peer.held = tuple(theirs)
 
 
 class _Pool:

@@ -22,7 +22,7 @@ _OPTION = re.compile(r"(?P<key>[a-z_]+)(?:\[(?P<number>[0-9]+)\])?(?:\.(?P<inner
 class _Found(t.NamedTuple):
     message: str
     who: str | None
-    others: list[str]
+    others: set[str | None]
 
 
 class Problems:
@@ -40,12 +40,12 @@ class Problems:
         """Enter one; what another namespace of the same template has at the same place is only counted."""
         here = self._found.setdefault(path, [])
         for found in here:
+            if found.who != self.who:
+                found.others.add(self.who)
+                return
             if found.message == message:
                 return
-            if found.who != self.who:
-                found.others.append(message)
-                return
-        here.append(_Found(message, self.who, []))
+        here.append(_Found(message, self.who, set()))
 
     def take(self, path: Path, error: InvalidInput) -> None:
         """Enter what a reader of one option, or of a whole mapping of options, refused.
@@ -89,7 +89,7 @@ class Problems:
 
 
 def _more(found: _Found) -> str:
-    return f" (And {len(found.others)} more like this from the same template.)" if found.others else ""
+    return f" (This is {found.who}; {len(found.others)} more of the template are like it.)" if found.others else ""
 
 
 def where(path: t.Iterable[str | int]) -> str:
@@ -111,8 +111,13 @@ def guess(word: str, known: t.Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def some(names: t.Iterable[str], empty: str) -> str:
+def some(names: t.Iterable[str]) -> str:
     """Names for a message: the first few of them."""
     listed = list(names)
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-    return ", ".join(listed[:8]) + more if listed else empty
+    return ", ".join(listed[:8]) + more if listed else "none"
+
+
+def lacks(owner: str, what: str, name: str, known: t.Collection[str]) -> str:
+    """The sentence about something that is not there: what was meant, or what there is."""
+    return f"{owner} has no {what} {name}.{guess(name, known) or f' It has {some(known)}.'}"

@@ -12,8 +12,6 @@ It is about the file as it is written, with ``{n}`` in templates. What addresses
 
 from __future__ import annotations
 
-import typing as t
-
 from .schema_parts import (
     FORWARD,
     IMPAIRMENT,
@@ -76,6 +74,7 @@ INTERFACE = mapping(
         ),
         "impair": IMPAIRMENT,
     },
+    title="an interface",
     empty=True,
 )
 
@@ -120,6 +119,7 @@ BRIDGE = mapping(
         "multicast_snooping": flag("Whether it sends multicast only where somebody listens. When omitted, it does."),
         **_TEMPLATE,
     },
+    title="a bridge",
     empty=True,
 )
 
@@ -184,12 +184,12 @@ NAMESPACE = mapping(
         },
         **_TEMPLATE,
     },
+    title="a namespace",
     empty=True,
 )
 
 SCHEMA: Schema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
-    "title": "A lab of patchbay.netns",
     **mapping(
         "A lab: namespaces, bridges and cables, and what runs over them. The top level is the host itself.",
         {
@@ -208,6 +208,7 @@ SCHEMA: Schema = {
             "namespaces": _named("Network namespaces by name. A key with `count` is a template.", "namespace", "red"),
         },
         required=["name"],
+        title="the top level",
     ),
     "patternProperties": {"^x-": {"description": "Yours: a place for what YAML anchors point to."}},
     "$defs": {
@@ -219,11 +220,3 @@ SCHEMA: Schema = {
         "forward": FORWARD,
     },
 }
-
-KEYS: t.Mapping[str, tuple[str, ...]] = {
-    "the top level": tuple(SCHEMA["properties"]),
-    "a namespace": tuple(NAMESPACE["properties"]),
-    "an interface": tuple(INTERFACE["properties"]),
-    "a bridge": tuple(BRIDGE["properties"]),
-}
-"""Which keys belong where: for the advice about a key that is in the wrong place."""

@@ -55,10 +55,16 @@ def one_or_many(one: Schema, meant: str) -> Schema:
 
 
 def mapping(
-    description: str, properties: dict[str, Schema], required: t.Sequence[str] = (), *, empty: bool = False
+    description: str,
+    properties: dict[str, Schema],
+    required: t.Sequence[str] = (),
+    *,
+    title: str | None = None,
+    empty: bool = False,
 ) -> Schema:
     """A mapping with these keys and no others; ``empty`` ones may be written as nothing at all."""
     return {
+        **({"title": title} if title else {}),
         "type": ["object", "null"] if empty else "object",
         "description": description,
         "properties": properties,
@@ -111,6 +117,7 @@ ROUTE = mapping(
         },
     },
     ["destination"],
+    title="a route",
 )
 
 _NAT: dict[str, Schema] = {
@@ -136,6 +143,7 @@ MASQUERADE = mapping(
         **_NAT,
     },
     ["source"],
+    title="a masquerade",
 )
 
 FORWARD = mapping(
@@ -160,6 +168,7 @@ FORWARD = mapping(
         **_NAT,
     },
     ["protocol", "port"],
+    title="a forward",
 )
 
 _SHARE = {"type": ["string", "number"], "errorMessage": "a share such as 1% is meant here"}
@@ -185,6 +194,7 @@ IMPAIRMENT = mapping(
         },
         "limit": whole("How many packets may wait. When omitted, 1000.", 1, 0xFFFFFFFF),
     },
+    title="impair",
 )
 
 INTERFACE_KINDS: dict[str, Schema] = {

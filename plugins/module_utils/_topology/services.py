@@ -28,6 +28,9 @@ _ROUTE_NUMBERS = ("metric", "mtu")
 _FORWARD_LISTS = ("address", "to_address", "sources")
 
 
+Setting = tuple[str, str]
+
+
 class RouteDraft(t.NamedTuple):
     """One route; its devices have the names of the file."""
 
@@ -53,18 +56,27 @@ class Services:
 
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
+        self._defaults: dict[tuple[str, Path], RouteDraft] = {}
 
     def routes(self, body: t.Mapping[str, t.Any], path: Path) -> tuple[RouteDraft, ...]:
         """The default routes, then the others."""
         found = [
-            self._route({"destination": "default", "gateway": text}, path, place[len(path) :])
+            self._default(text, path, place[len(path) :])
             for text, place in each(body.get("gateway"), (*path, "gateway"))
         ]
-        found += [
-            self._route(options, path, place[len(path) :])
-            for options, place in each(body.get("routes"), (*path, "routes"))
-        ]
+        if "routes" in body:
+            options = each(body["routes"], (*path, "routes"))
+            found += [self._route(option, path, place[len(path) :]) for option, place in options]
         return tuple(draft for draft in found if draft)
+
+    def _default(self, gateway: str, base: Path, path: Path) -> RouteDraft | None:
+        """A default route; that of a thousand namespaces is read once."""
+        known = self._defaults.get((gateway, path))
+        if known is None:
+            known = self._route({"destination": "default", "gateway": gateway}, base, path)
+            if known is not None:
+                self._defaults[gateway, path] = known
+        return known
 
     def _route(self, options: t.Mapping[str, t.Any], base: Path, path: Path) -> RouteDraft | None:
         params = {**options, "state": "present", "force": False}
@@ -93,9 +105,9 @@ class Services:
             route, key, path, tuple(-1 if hop.gateway is None else int(hop.gateway) for hop in route.hops)
         )
 
-    def sysctls(self, body: t.Mapping[str, t.Any], path: Path) -> tuple[tuple[str, str], ...]:
+    def sysctls(self, body: t.Mapping[str, t.Any], path: Path) -> tuple[Setting, ...]:
         """Settings and values."""
-        found: dict[tuple[str, ...], tuple[str, str]] = {}
+        found: dict[tuple[str, ...], Setting] = {}
         for name, value in (body.get("sysctls") or {}).items():
             place = (*path, "sysctls", raw(name))
             try:

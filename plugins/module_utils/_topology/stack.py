@@ -15,7 +15,7 @@ from .._objects import checks
 from .._objects.link_options import MacvlanOptions, VlanOptions, VxlanOptions
 from .nodes import Interface, Part, Segment, Site, title
 from .parts import MTU
-from .problems import Problems, guess, some
+from .problems import Problems, lacks
 from .wiring import Wiring
 
 _HEADERS = {4: 50, 6: 70}  # bytes of Ethernet, IP, UDP and VXLAN around each packet (RFC 7348)
@@ -85,10 +85,7 @@ class Stack:
         path = (*part.path, t.cast(str, part.draft.said), "parent")
         if found is None and part.site.netns is not None:
             known = [each.name for each in part.site.labels.values() if each is not part]
-            self._problems.add(
-                path,
-                f"{part.site.title} has no interface {name}.{guess(name, known) or ' It has ' + some(known, 'none') + '.'}",
-            )
+            self._problems.add(path, lacks(part.site.title, "interface", name, known))
         elif found is None:
             try:
                 checks.interface(name, "parent")
@@ -97,7 +94,7 @@ class Stack:
         elif part.draft.said == "macvlan" and found.bridge is not None:
             self._problems.add(
                 path,
-                f"{title(found)} is a port of a bridge, and no macvlan can stand on one. Use the bridge {found.bridge.name} as its parent.",
+                f"{title(found)} is a port of a bridge, and no macvlan can stand on one. Say parent: {found.bridge.name}.",
             )
         return found
 
@@ -118,7 +115,8 @@ class Stack:
         if wanted is not None and lower is not None and wanted > room:
             self._problems.add(
                 (*part.path, "mtu"),
-                f"{wanted} is more than fits: its parent {lower.name} has {lower.mtu}, which leaves {room}. Raise that one, or give {room}.",
+                f"{wanted} is more than fits: its parent {lower.name} has {lower.mtu}, which leaves {room}. "
+                f"Raise that one, or give {room}.",
             )
 
     def _join(self, part: Interface, lower: Part | None, name: str | None) -> None:
@@ -134,27 +132,31 @@ class Stack:
     def _neighbours(self, site: Site, uppers: t.Sequence[Interface]) -> None:
         """What only one interface of a namespace, or on a parent, can be."""
         seen: dict[t.Any, Interface] = {}
-        alone: dict[str, Interface] = {}
         for part in uppers:
-            options, said = part.draft.spec.options, t.cast(str, part.draft.said)
-            parent = part.draft.spec.parent
-            key: t.Any = None
+            options, parent = part.draft.spec.options, part.draft.spec.parent
             if isinstance(options, VlanOptions):
-                key, what = ("vlan", parent, options.id, options.protocol), f"VLAN {options.id} of {parent}"
+                what = f"VLAN {options.id} of {parent} ({options.protocol})"
             elif isinstance(options, VxlanOptions):
-                key, what = ("vxlan", options.id, options.port), f"VXLAN {options.id} at port {options.port}"
-            if key is not None and seen.setdefault(key, part) is not part:
+                what = f"VXLAN {options.id} at port {options.port}"
+            else:
+                continue
+            other = seen.setdefault(what, part)
+            if other is not part:
                 self._problems.add(
-                    (*part.path, said, "id"),
-                    f"{seen[key].name} is {what} already. Give another id, or remove one of them.",
+                    (*part.path, t.cast(str, part.draft.said), "id"),
+                    f"{other.name} is {what} already. Give another id, or remove one of them.",
                 )
-            if isinstance(options, MacvlanOptions):
-                other = alone.setdefault(t.cast(str, parent), part)
-                if other is not part and "passthru" in (
-                    options.mode,
-                    t.cast(MacvlanOptions, other.draft.spec.options).mode,
-                ):
-                    self._problems.add(
-                        (*part.path, said),
-                        f"a macvlan in passthru mode has its parent for itself, and {parent} has {other.name} too. Choose another mode.",
-                    )
+        self._alone([part for part in uppers if isinstance(part.draft.spec.options, MacvlanOptions)])
+
+    def _alone(self, macvlans: t.Sequence[Interface]) -> None:
+        """A macvlan in passthru mode has its parent for itself."""
+        first: dict[str | None, Interface] = {}
+        for part in macvlans:
+            parent = part.draft.spec.parent
+            other = first.setdefault(parent, part)
+            modes = [t.cast(MacvlanOptions, each.draft.spec.options).mode for each in (other, part)]
+            if other is not part and "passthru" in modes:
+                self._problems.add(
+                    (*part.path, "macvlan"),
+                    f"a macvlan in passthru mode has its parent for itself, and {parent} has {other.name} too. Choose another mode.",
+                )

@@ -47,6 +47,8 @@ def unfold(section: t.Any, path: Path, problems: Problems) -> list[Entry]:
     out: list[Entry] = []
     places: dict[str, Path] = {}
     for key, body in (section or {}).items():
+        if not isinstance(key, str):
+            continue  # told by the schema
         place = (*path, raw(key))
         if not isinstance(body, dict) or "count" not in body:
             entries = [Entry(key, body if isinstance(body, dict) else {}, place)]
@@ -131,27 +133,24 @@ def _text_filler(text: str) -> Fill | None:
 
 
 def _mapping_filler(mapping: t.Mapping[str, t.Any]) -> Fill | None:
-    # A template inside of a template has numbers of its own.
-    parts = [
-        (
-            key,
-            _text_filler(key)
-            if (isinstance(part, dict) and "count" not in part) or not isinstance(part, dict)
-            else None,
-            part,
-            None if isinstance(part, dict) and "count" in part else _filler(part),
-        )
-        for key, part in mapping.items()
-    ]
-    if not any(name or fill for _key, name, _part, fill in parts):
+    parts = [(key, part, *_fillers(key, part)) for key, part in mapping.items()]
+    if not any(name or fill for _key, _part, name, fill in parts):
         return None
 
     def filled(number: int) -> dict[str, t.Any]:
         return {
-            _key(key, name(number)) if name else key: fill(number) if fill else part for key, name, part, fill in parts
+            (_key(key, name(number)) if name else key): (fill(number) if fill else part)
+            for key, part, name, fill in parts
         }
 
     return filled
+
+
+def _fillers(key: str, part: t.Any) -> tuple[Fill | None, Fill | None]:
+    """For a key and what belongs to it; none for a template inside of the template, which has numbers of its own."""
+    if isinstance(part, dict) and "count" in part:
+        return None, None
+    return _text_filler(key), _filler(part)
 
 
 def _key(raw_key: str, name: str) -> Filled:

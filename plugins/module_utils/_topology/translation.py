@@ -17,10 +17,12 @@ from .._objects.forward import Forward
 from .._objects.forwarding import FORWARDING
 from .._objects.masquerade import Masquerade
 from .._objects.nat_claims import Claims
+from .._objects.nat_specs import ForwardSpec
 from .nodes import Part, Site, title
-from .problems import Problems, guess, some, where
-from .services import ForwardDraft, Services
+from .problems import Problems, guess, lacks, where
+from .services import ForwardDraft, Services, Setting
 from .spec import Path
+from .templates import raw
 from .values import Held, variant
 from .wiring import Wiring
 
@@ -33,69 +35,69 @@ class Translation:
         self._problems = problems
         self._services = Services(problems)
 
-    def masquerades(self, site: Site) -> tuple[Masquerade, ...]:
-        """The masquerades of a node."""
+    def of(
+        self, site: Site, own: t.Sequence[Part]
+    ) -> tuple[tuple[Masquerade, ...], tuple[Forward, ...], tuple[Setting, ...]]:
+        """The masquerades and forwards of a node, and its settings. ``own`` are its interfaces and bridges with addresses."""
+        masquerades, forwards = self._masquerades(site), self._forwards(site, own)
+        settings = site.draft.sysctls
+        if site.netns is not None:  # the host borrows its settings, and gives them back
+            settings = self._settings(site, [*masquerades, *forwards])
+            masquerades = [variant(made, forwarding=False) for made in masquerades]
+            forwards = [variant(made, forwarding=False) for made in forwards]
+        return tuple(masquerades), tuple(forwards), settings
+
+    def _masquerades(self, site: Site) -> list[Masquerade]:
         out: list[Masquerade] = []
         seen: dict[t.Any, Path] = {}
-        for made, suffix in site.draft.masquerades:
+        for draft, suffix in site.draft.masquerades:
             path = site.path + suffix
-            device = made.spec.out_interface
-            if device is not None:
-                device = self._device(site, device, (*path, "out_interface"))
-                made = variant(made, spec=replace(made.spec, out_interface=device))
-            if seen.setdefault(made.keys, path) is not path:
-                self._problems.add(
-                    path, f"{made.spec} is masqueraded at {where(seen[made.keys])} already. Remove one of the two."
-                )
-            out.append(self._of(site, made))
-        return tuple(out)
+            spec = draft.spec
+            if spec.out_interface is not None:
+                spec = replace(spec, out_interface=self._device(site, spec.out_interface, (*path, "out_interface")))
+            other = seen.setdefault(spec.key, path)
+            if other is not path:
+                self._problems.add(path, f"{spec} is masqueraded at {where(other)} already. Remove one of the two.")
+            out.append(variant(draft, netns=site.netns, spec=spec))
+        return out
 
-    def forwards(self, site: Site, own: t.Sequence[Part]) -> tuple[Forward, ...]:
-        """The forwards of a node."""
+    def _forwards(self, site: Site, own: t.Sequence[Part]) -> list[Forward]:
         out: list[Forward] = []
         claims = Claims(site.netns)
         places: dict[str, Path] = {}
         for draft in site.draft.forwards:
             path = site.path + draft.path
-            made = draft.value
-            if made is None:
-                made = self._to(site, draft, path, own)
+            made = draft.value or self._to(site, draft, path, own)
             if made is None:
                 continue
-            device = made.services[0].in_interface
-            if device is not None:
-                device = self._device(site, device, (*path, "in_interface"))
-                made = variant(made, services=tuple(replace(service, in_interface=device) for service in made.services))
+            services = made.services
+            if services[0].in_interface is not None:
+                device = self._device(site, services[0].in_interface, (*path, "in_interface"))
+                services = tuple(replace(service, in_interface=device) for service in services)
+            made = replace(made, netns=site.netns, services=services)
             self._claim(claims, made, path, places)
-            out.append(self._of(site, made))
-        return tuple(out)
+            out.append(made)
+        return out
 
     def _claim(self, claims: Claims, made: Forward, path: Path, places: dict[str, Path]) -> None:
-        for spec in made.bare:
+        for spec in t.cast("list[ForwardSpec]", made.bare):
             try:
                 claims.add(spec)
             except Conflict as error:
                 other = error.details["other"]
+                place = where(places[other["service"]])
                 self._problems.add(
                     path,
-                    f"{spec.service} is taken already, by the forward to {other['to_address']} at {where(places[other['service']])}. "
+                    f"the forward to {other['to_address']} at {place} has packets of {spec.service} already. "
                     "Choose another port, address or in_interface for one of the two.",
                 )
-            places.setdefault(str(t.cast(t.Any, spec).service), path)
-
-    @staticmethod
-    def _of(site: Site, made: t.Any) -> t.Any:
-        """As part of its node: a namespace has forwarding among its own settings."""
-        return made if site.netns is None else variant(made, netns=site.netns, forwarding=False)
+            places.setdefault(str(spec.service), path)
 
     def _device(self, site: Site, name: str, path: Path) -> str:
         found = self._wiring.find(site, name)
         if found is None and site.netns is not None:
             known = [part.name for part in site.labels.values()]
-            self._problems.add(
-                path,
-                f"{site.title} has no interface {name}.{guess(name, known) or ' It has ' + some(known, 'none') + '.'}",
-            )
+            self._problems.add(path, lacks(site.title, "interface", name, known))
         elif found is not None and found.bridge is not None:
             self._problems.add(
                 path,
@@ -106,25 +108,21 @@ class Translation:
     # ---- targets
 
     def _to(self, site: Site, draft: ForwardDraft, path: Path, own: t.Sequence[Part]) -> Forward | None:
-        """A forward to a namespace: its address nearest to the node that forwards."""
-        target = self._wiring.sites.get(draft.to) if draft.to else None
+        """A forward to a namespace: its addresses nearest to the node that forwards. None when there is none."""
+        name = str(draft.to)
+        target = self._wiring.sites.get(name)
         if target is None or target is site:
-            known = [name for name in self._wiring.sites if name is not None and name != site.netns]
-            wrong = (
-                f"{draft.to} is this namespace itself"
-                if target is site
-                else f"there is no namespace {draft.to} in this file"
-            )
-            self._problems.add(
-                (*path, "to"), f"{wrong}.{guess(str(draft.to), known) or ' Name another one, or give to_address.'}"
-            )
+            known = [other for other in self._wiring.sites if other is not None and other != site.netns]
+            wrong = f"{name} is this namespace itself" if target else f"there is no namespace {name} in this file"
+            hint = guess(name, known) or " Name another one, or give to_address."
+            self._problems.add((*path, "to"), f"{wrong}.{hint}")
             return None
         addresses = self._targets(site, draft, target, own)
         if not addresses:
             families = " or ".join(f"IPv{version}" for version in self._versions(draft))
             self._problems.add(
                 (*path, "to"),
-                f"{target.title} has no {families} address that {site.title} can reach. Give it one in a network of {site.title}, "
+                f"{name} has no {families} address that {site.title} can reach. Give it one in a network of {site.title}, "
                 "give it a route there, or give to_address.",
             )
             return None
@@ -132,19 +130,17 @@ class Translation:
 
     def _targets(self, site: Site, draft: ForwardDraft, target: Site, own: t.Sequence[Part]) -> list[str]:
         """At most one address of each IP version: those in networks next to the node, if there are any, else routed ones."""
+        parts: list[Part] = [*target.interfaces, *target.bridges]
+        versions = self._versions(draft)
         theirs = [
             held
-            for part in (*target.interfaces, *target.bridges)
+            for part in parts
             if part.draft.spec.up
             for held in part.held
-            if held.subnet.version in self._versions(draft) and not held.interface.is_link_local
+            if held.subnet.version in versions and not held.interface.is_link_local
         ]
-        networks = [held.subnet for part in own for held in part.held]
-        near = [
-            held
-            for held in theirs
-            if any(held.number in subnet and held.subnet.version == subnet.version for subnet in networks)
-        ]
+        networks = {held.subnet for part in own for held in part.held}
+        near = [held for held in theirs if any(subnet.has(held) for subnet in networks)]
         far = [] if near else [held for held in theirs if self._routed(site, held)]
         first: dict[int, str] = {}
         for held in near or far:
@@ -168,25 +164,18 @@ class Translation:
 
     # ---- settings
 
-    def settings(self, site: Site, made: t.Sequence[Masquerade | Forward]) -> tuple[tuple[str, str], ...]:
-        """The settings of a namespace that forwards; the host's are borrowed, and so are none of them."""
+    def _settings(self, site: Site, made: t.Sequence[Masquerade | Forward]) -> tuple[Setting, ...]:
+        """The settings of a namespace with those that it needs to forward packets."""
         settings = site.draft.sysctls
-        if site.netns is None:
-            return settings
-        drafts = [*(value for value, _path in site.draft.masquerades), *(draft.value for draft in site.draft.forwards)]
-        unwanted = [draft is not None and not draft.forwarding for draft in drafts]
-        versions = sorted(
-            {version for each, refused in zip(made, unwanted) if not refused for version in each.versions}
-        )
-        given = {tuple(procsys.parts(name)): value for name, value in settings}
-        for version in versions:
+        given = {tuple(procsys.parts(name)): (name, value) for name, value in settings}
+        for version in sorted({version for each in made if each.forwarding for version in each.versions}):
             name = FORWARDING[version]
-            value = given.get(tuple(procsys.parts(name)))
-            if value is None:
+            found = given.get(tuple(procsys.parts(name)))
+            if found is None:
                 settings = (*settings, (name, "1"))
-            elif value == "0":
+            elif found[1] == "0":
                 self._problems.add(
-                    (*site.path, "sysctls"),
-                    f"{name} is 0, but the masquerades and forwards of {site.title} need 1. Remove the line, or set forwarding: false there.",
+                    (*site.path, "sysctls", raw(found[0])),
+                    f"the masquerades and forwards of {site.title} need 1, not 0. Remove this, or set forwarding: false for them.",
                 )
         return settings

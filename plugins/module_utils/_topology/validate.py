@@ -29,8 +29,8 @@ class Mistake(t.NamedTuple):
     """Whether the value, or a part of it, is of another kind than what reads it expects."""
 
 
-Mistakes = t.List[Mistake]
-Check = t.Callable[[t.Any, Path, t.Optional[Mistakes]], bool]
+Mistakes = list[Mistake]
+Check = t.Callable[[t.Any, Path, "Mistakes | None"], bool]
 """Whether a value is valid; what is wrong is entered into the list, if there is one."""
 
 _NAMES = {
@@ -55,6 +55,7 @@ class _Compiler:
         return self._root["$defs"][name.rpartition("/")[2]] if name else schema
 
     def check(self, schema: Schema) -> Check:
+        """The function for one schema."""
         if "$ref" in schema:
             return self._reference(schema["$ref"])
         unknown = schema.keys() - _KEYWORDS.keys() - _WORDS
@@ -66,22 +67,18 @@ class _Compiler:
 
     def _reference(self, name: str) -> Check:
         if name not in self._made:
-            made: list[Check] = []
-            self._made[name] = lambda value, path, out: made[0](value, path, out)  # for schemas that contain themselves
-            made.append(self.check(self.resolved({"$ref": name})))
-            self._made[name] = made[0]
+            self._made[name] = self.check(self.resolved({"$ref": name}))
         return self._made[name]
+
+    def homes(self, key: str) -> list[str]:
+        """The titles of the mappings that have such a key."""
+        parts = [self._root, *self._root.get("$defs", {}).values()]
+        return [part["title"] for part in parts if key in part.get("properties", ()) and "title" in part]
 
 
 def _all_of(parts: t.Sequence[Check]) -> Check:
-    def check(value: t.Any, path: Path, out: Mistakes | None) -> bool:
-        # The type comes first: after it, other words about the same value would only repeat what is wrong.
-        for part in parts:
-            if not part(value, path, out):
-                return False
-        return True
-
-    return check
+    """The type comes first: after it, other words about the same value would only repeat what is wrong."""
+    return lambda value, path, out: all(part(value, path, out) for part in parts)
 
 
 # ---- kinds of values
@@ -153,10 +150,7 @@ def shown(value: t.Any) -> str:
 def _object(compiler: _Compiler, schema: Schema) -> Check:
     """All keywords about mappings, in one function: most of a lab file is mappings."""
     properties = {name: compiler.check(part) for name, part in schema.get("properties", {}).items()}
-    patterns = [(re.compile(key), compiler.check(part)) for key, part in schema.get("patternProperties", {}).items()]
-    others = schema.get("additionalProperties", True)
-    other = compiler.check(others) if isinstance(others, dict) else None
-    names = compiler.check(schema["propertyNames"]) if "propertyNames" in schema else None
+    further = _further(compiler, schema, properties)
     required = schema.get("required", ())
 
     def check(value: t.Any, path: Path, out: Mistakes | None) -> bool:
@@ -165,35 +159,48 @@ def _object(compiler: _Compiler, schema: Schema) -> Check:
         good = True
         for key, part in value.items():
             test = properties.get(key)
-            if test is not None:
-                fine = test(part, (*path, key), out)
-            elif not isinstance(key, str):
-                fine = _odd_key(key, path, out)
-            else:
-                fine = names is None or names(key, (*path, key), out)
-                found = [test for pattern, test in patterns if pattern.search(key)]
-                for test in found:
-                    fine = test(part, (*path, key), out) and fine
-                if other is not None and not found:
-                    fine = other(part, (*path, key), out) and fine
-                elif others is False and not found:
-                    fine = _unknown_key(key, properties, path, out)
+            fine = further(key, part, path, out) if test is None else test(part, (*path, key), out)
             if not fine:
-                good = False
                 if out is None:
                     return False
-        for name in required:
-            if name not in value:
                 good = False
-                if out is not None:
-                    out.append(Mistake(path, f"{name} is missing. {_first(schema, name)}", True))
-        return good
+        missing = [name for name in required if name not in value]
+        if out is not None:
+            out += [Mistake(path, f"{name} is missing. {_first(schema, name)}", True) for name in missing]
+        return good and not missing
+
+    return check
+
+
+def _further(
+    compiler: _Compiler, schema: Schema, properties: t.Mapping[str, Check]
+) -> t.Callable[[t.Any, t.Any, Path, Mistakes | None], bool]:
+    """The check of a key, and what belongs to it, that is none of the ``properties``."""
+    patterns = [(re.compile(key), compiler.check(part)) for key, part in schema.get("patternProperties", {}).items()]
+    others = schema.get("additionalProperties", True)
+    other = compiler.check(others) if isinstance(others, dict) else None
+    names = compiler.check(schema["propertyNames"]) if "propertyNames" in schema else None
+
+    def check(key: t.Any, part: t.Any, path: Path, out: Mistakes | None) -> bool:
+        if not isinstance(key, str):
+            return _odd_key(key, path, out)
+        inner = (*path, key)
+        if names is not None and not names(key, inner, out):
+            return False
+        found = [test for pattern, test in patterns if pattern.search(key)]
+        if found:
+            return all(test(part, inner, out) for test in found)
+        if other is not None:
+            return other(part, inner, out)
+        if others is False and out is not None:
+            out.append(Mistake(inner, _no_key(key, properties, compiler.homes(key)), True))
+        return others is not False
 
     return check
 
 
 def _first(schema: Schema, name: str) -> str:
-    described = schema["properties"].get(name, {}).get("description", "")
+    described = schema.get("properties", {}).get(name, {}).get("description", "")
     return f"It says: {described}" if described else "Add it."
 
 
@@ -203,11 +210,12 @@ def _odd_key(key: t.Any, path: Path, out: Mistakes | None) -> bool:
     return False
 
 
-def _unknown_key(key: str, known: t.Iterable[str], path: Path, out: Mistakes | None) -> bool:
-    if out is not None:
-        hint = guess(key, known) or f" Possible are {some(known, 'none')}."
-        out.append(Mistake((*path, key), f"there is no key {shown(key)} here.{hint}", True))
-    return False
+def _no_key(key: str, known: t.Iterable[str], homes: t.Sequence[str]) -> str:
+    """The sentence about a key that is not known: where it belongs, or what was meant."""
+    if homes:
+        return f"{key} belongs to {' or '.join(homes)}, not here."
+    near = guess(key, known)
+    return f"there is no key {shown(key)} here.{near or f' Possible are {some(known)}.'}"
 
 
 def _array(compiler: _Compiler, schema: Schema) -> Check:

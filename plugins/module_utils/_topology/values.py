@@ -54,8 +54,9 @@ class Subnet:
         """The address with this number, with its prefix length."""
         return _sibling(self._model, number) if self._cheap else interface(self.version, number, self.prefixlen)
 
-    def __contains__(self, number: int) -> bool:
-        return self.low <= number <= self.high
+    def has(self, other: Held) -> bool:
+        """Whether an address is in it."""
+        return self.version == other.subnet.version and self.low <= other.number <= self.high
 
     def __str__(self) -> str:
         return str(self.network)
@@ -71,7 +72,7 @@ def _sibling(model: Interface, number: int) -> Interface:
     """Another address of the same network: it shares the network, whose making takes most of the time."""
     made = object.__new__(type(model))
     made.__dict__.update(model.__dict__)
-    made._ip = number
+    made._ip = number  # type: ignore[union-attr]
     if model.version == 6:
         made._scope_id = None  # type: ignore[union-attr]
     return made

@@ -13,7 +13,7 @@ import typing as t
 from .._errors import InvalidInput
 from . import names
 from .nodes import PLAIN_END, Bridge, Interface, Part, Site, title
-from .problems import Problems, guess, some, where
+from .problems import Problems, guess, lacks, where
 from .spec import Path
 
 PORTS = 1023
@@ -59,16 +59,21 @@ class Wiring:
         except InvalidInput as error:
             self._problems.refused(path, error)
             return None
-        if short is not name and short != name:
+        if short != name:
             self.names.append((names.spoken(site.netns, name), short))
         other = site.labels.get(short)
-        if other is not None:
-            self._problems.add(
-                path, f"{name} would be in {site.title} twice: the other one is from {where(other.path)}. Choose another name"
-                f"{', or with bridge another port' if path and 'interfaces' in path else ''}.",
-            )  # fmt: skip
-            return None
-        return short
+        if other is None:
+            return short
+        hint = (
+            ""
+            if path == (*other.path, "port") or "interfaces" not in path
+            else ", or say port for the end of a cable at a bridge"
+        )
+        self._problems.add(
+            path,
+            f"{site.title} would have two interfaces {name}: the other one is from {where(other.path)}. Choose another name{hint}.",
+        )
+        return None
 
     def find(self, site: Site, name: str) -> Part | None:
         """What the file calls so in a node."""
@@ -85,15 +90,12 @@ class Wiring:
             bridge.ports += 1
         else:
             known = [each.name for each in made.site.bridges]
-            self._problems.add(
-                (*made.path, "master"),
-                f"{made.site.title} has no bridge {name}.{guess(name, known) or ' It has ' + some(known, 'none') + '.'}",
-            )
+            self._problems.add((*made.path, "master"), lacks(made.site.title, "bridge", name, known))
 
     # ---- plugging
 
     def plug(self) -> None:
-        """Connect everything. Bridges and segments are known afterwards."""
+        """Connect everything."""
         for site in self.sites.values():
             self._problems.who = site.netns
             for end in site.interfaces:
@@ -126,10 +128,9 @@ class Wiring:
         if site is None:
             return
         bridge = site.labels.get(name) or self.find(site, name)
-        if bridge.__class__ is not Bridge:
+        if not isinstance(bridge, Bridge):
             self._problems.add((*end.path, "bridge"), self._no_bridge(end, site, name, bridge))
             return
-        bridge = t.cast(Bridge, bridge)
         if end.bridge is bridge:
             self._problems.add(
                 (*end.path, "bridge"),
@@ -155,7 +156,7 @@ class Wiring:
                 f"bridge: {end.site.netns}/{name}, or master: {name} at the end of a cable."
             )
         known = [bridge.name for bridge in site.bridges]
-        return f"{site.title} has no bridge {name}.{guess(name, known) or ' It has ' + some(known, 'none') + '.'}"
+        return lacks(site.title, "bridge", name, known)
 
     def _to_end(self, end: Interface, netns: str | None, name: str) -> None:
         path = (*end.path, "cable")
@@ -166,28 +167,29 @@ class Wiring:
         if other is None:
             self._new_end(end, site, name, path)
             return
-        here = names.spoken(end.site.netns, end.name)
+        wrong = self._wrong_end(end, other)
+        if wrong is not None:
+            self._problems.add(path, wrong)
+            return
+        self._join(end, t.cast(Interface, other))
+
+    @staticmethod
+    def _wrong_end(end: Interface, other: Part) -> str | None:
+        """Why a cable can't lead to somebody; None when it can."""
         if other is end:
-            self._problems.add(path, "this cable would lead from the interface to itself. Name the other end.")
-        elif isinstance(other, Bridge):
-            self._problems.add(
-                path, f"{title(other)} is a bridge: say bridge: {names.spoken(netns, name).lstrip('/')}."
-            )
-        elif other.draft.said not in ("cable", None) or (other.peer is not None and other in site.ports):
-            self._problems.add(
-                path,
-                f"{title(other)} is no free end of a cable. Name another interface, or one that is not in the file.",
-            )
-        elif other.draft.target is not None and other.draft.target != (end.site.netns, end.name):
+            return "this cable would lead from the interface to itself. Name the other end."
+        there = names.spoken(other.site.netns, other.name)
+        if isinstance(other, Bridge):
+            return f"{title(other)} is a bridge: say bridge: {there.lstrip('/')}."
+        if other.draft.said not in ("cable", None) or (other.draft is PLAIN_END and other in other.site.ports):
+            return f"{title(other)} is no free end of a cable. Name another interface, or one that is not in the file."
+        here = (end.site.netns, end.name)
+        if other.draft.target not in (None, here):
             back = names.spoken(*other.draft.target)
-            self._problems.add(
-                path,
-                f"the ends disagree: {title(other)} says cable: {back}. Say cable: {here} there, or choose another end.",
-            )
-        elif other.peer is not None and other.peer is not end:
-            self._problems.add(path, f"{title(other)} has a cable to {title(other.peer)} already. Choose another end.")
-        else:
-            self._join(end, other)
+            return f"the ends disagree: {title(other)} says cable: {back}. Say cable: {names.spoken(*here)} there, or choose another end."
+        if other.peer not in (None, end):
+            return f"{title(other)} has a cable to {title(other.peer)} already. Choose another end."
+        return None
 
     def _new_end(self, end: Interface, site: Site, name: str, path: Path) -> None:
         short = self._label(site, name, path)

@@ -118,8 +118,8 @@ class Step(abc.ABC):
         return state.changed(self.before, self.after)
 
 
-class Wish(t.Protocol):
-    """One object a user wants to be present or absent. Validated completely when it is made."""
+class Plannable(t.Protocol):
+    """What a user wants to be present or absent. Validated completely when it is made."""
 
     @property
     def name(self) -> str:
@@ -134,6 +134,10 @@ class Wish(t.Protocol):
 
     def plan(self, state: State) -> list[Step]:
         """The ordered steps from ``state`` to the wish; pure. Raises Conflict, NotOurs, NotFound, InvalidInput."""
+
+
+class Wish(Plannable, t.Protocol):
+    """A wish for one object, which can be shown."""
 
     def view(self, state: State) -> dict[str, t.Any]:
         """The object as a user sees it in results and diffs; empty when it is absent. Pure."""

@@ -19,7 +19,7 @@ from .._kernel import interruption
 from .._kernel.interruption import deferred
 from .._kernel.kernel import Kernel
 from .._kernel.rundir import locked
-from .model import State, Step, Wish
+from .model import Plannable, State, Step, Wish
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def execute(wish: Wish, *, check: bool = False) -> Outcome:
 
 
 def carry_out(
-    wish: Wish,
+    wish: Plannable,
     kernel: Kernel,
     *,
     check: bool,
@@ -97,7 +97,7 @@ def uncollected() -> t.Iterator[None]:
             gc.enable()
 
 
-def _observe(wish: Wish, kernel: Kernel) -> State:
+def _observe(wish: Plannable, kernel: Kernel) -> State:
     """Read what is there. What lived in a namespace that is gone is gone with it, so its absence needs nothing."""
     try:
         return wish.observe(kernel)

@@ -13,6 +13,7 @@ Field numbers are those of linux/rtnetlink.h and linux/if_link.h.
 from __future__ import annotations
 
 import errno
+import functools
 import socket
 import typing as t
 
@@ -71,7 +72,13 @@ def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) ->
 
 def dump_links(sock: NetlinkSocket) -> list[t.Any]:
     """Every link of the namespace."""
-    return _dump(sock, _message(codec().link, _GETLINK, 0, {}, [_NO_STATISTICS]), "list interfaces")
+    return _dump(sock, _whole(codec().link, _GETLINK), "list interfaces")
+
+
+@functools.cache
+def _whole(source: t.Any, number: int) -> Message:
+    """The request for all there are: the same each time."""
+    return _message(source, number, 0, {}, [_NO_STATISTICS] if number == _GETLINK else [])
 
 
 def _dump(sock: NetlinkSocket, message: t.Any, doing: str) -> list[t.Any]:
@@ -140,12 +147,17 @@ def _group(group: int) -> t.Any:
 
 def namespace_id(sock: NetlinkSocket, fd: int) -> int | None:
     """The id by which the socket's namespace knows the one behind ``fd`` (IFLA_LINK_NETNSID), or None."""
-    message = _message(codec().namespace_id, _GETNSID, 0, {}, [["NETNSA_FD", fd]])
+    return namespace_ids(sock, [fd])[0]
+
+
+def namespace_ids(sock: NetlinkSocket, fds: t.Sequence[int]) -> list[int | None]:
+    """The same for many."""
+    messages = [_message(codec().namespace_id, _GETNSID, 0, {}, [["NETNSA_FD", fd]]) for fd in fds]
     try:
-        value = sock.ask(message)[0].get_attr("NETNSA_NSID")
+        values = [answer.get_attr("NETNSA_NSID") for answer in sock.ask_each(messages)]
     except Refusal as refusal:
         raise refusal.explain("tell the id of a network namespace") from None
-    return None if value in (None, -1, 0xFFFFFFFF) else int(value)
+    return [None if value in (None, -1, 0xFFFFFFFF) else int(value) for value in values]
 
 
 def dump_addresses(sock: NetlinkSocket, index: int) -> list[t.Any]:
@@ -156,7 +168,7 @@ def dump_addresses(sock: NetlinkSocket, index: int) -> list[t.Any]:
 
 def all_addresses(sock: NetlinkSocket) -> list[t.Any]:
     """The addresses of all links and both IP versions of the namespace, in one list."""
-    answers = _dump(sock, _message(codec().address, _GETADDR, 0, {}, []), "list addresses")
+    answers = _dump(sock, _whole(codec().address, _GETADDR), "list addresses")
     return [answer for answer in answers if answer["family"] in _FAMILIES]
 
 
@@ -199,7 +211,7 @@ def dump_routes(sock: NetlinkSocket, version: int) -> list[t.Any]:
 
 def all_routes(sock: NetlinkSocket) -> list[t.Any]:
     """All routes of all tables of both IP versions, in one list; cloned and cached ones left out."""
-    answers = _dump(sock, _message(codec().route, _GETROUTE, 0, {}, []), "list routes")
+    answers = _dump(sock, _whole(codec().route, _GETROUTE), "list routes")
     return [answer for answer in answers if answer["family"] in _FAMILIES and not answer["flags"] & _RTM_F_CLONED]
 
 

@@ -82,7 +82,7 @@ class PutAddress(Step):
             up = {each.get_attr("IFLA_IFNAME") for each in links if each["flags"] & rtnl.IFF_UP}
             with kernel.inside(netns):
                 for item in items:
-                    if item.device in up:
+                    if item.device in up and isinstance(item.interface, ipaddress.IPv6Interface):
                         solicited.wait(item.interface.ip)
 
     def commands(self) -> list[str]:
@@ -109,13 +109,14 @@ def lacking(there: t.Iterable[Item], netns: str | None, device: str, wanted: t.I
 
 def decode(netns: str | None, device: str, message: t.Any) -> Address:
     """An address from the kernel's message."""
-    text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    packed = message.content("IFA_LOCAL") or message.content("IFA_ADDRESS")
+    kind = ipaddress.IPv4Interface if message["family"] == 2 else ipaddress.IPv6Interface
     flags = message.get_attr("IFA_FLAGS")
     flags = message["flags"] if flags is None else flags
     return Address(
         netns,
         device,
-        ipaddress.ip_interface(f"{text}/{message['prefixlen']}"),
+        kind((int.from_bytes(packed, "big"), message["prefixlen"])),
         permanent=bool(flags & _IFA_F_PERMANENT),
         secondary=message["family"] == 2 and bool(flags & _IFA_F_SECONDARY),
     )

@@ -27,6 +27,8 @@ TYPES = {"unicast": 1, "blackhole": 6, "unreachable": 7, "prohibit": 8}  # RTN_*
 TABLES = {"main": 254, "default": 253, "local": 255}  # RT_TABLE_*
 _TYPE_NAMES = {number: name for name, number in TYPES.items()}
 _TABLE_NAMES = {number: name for name, number in TABLES.items()}
+KERNEL = 2
+"""RTPROT_KERNEL: the protocol number of routes that come and go with addresses."""
 _RTNH_F_ONLINK = 4
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _DEFAULT_METRIC = {4: 0, 6: 1024}  # IP6_RT_PRIO_USER
@@ -224,7 +226,7 @@ def _decode_hop(record: t.Any, index: int | None, weight: int, flags: int, devic
     gateway = record.get_attr("RTA_GATEWAY")
     via = record.get_attr("RTA_VIA")  # an IPv6 gateway of an IPv4 route
     if gateway is None and isinstance(via, dict):
-        gateway = via.get("address")
+        gateway = via.get("addr")
     return NextHop(
         ipaddress.ip_address(gateway) if gateway else None,
         devices.get(index, f"index {index}") if index else None,

@@ -17,7 +17,7 @@ from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
 from .._objects.link_steps import MakeLink, VethPair
-from .._objects.route import PROTOCOL, PutRoute
+from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
 from .spec import LinkSpec
 
@@ -255,14 +255,11 @@ def _flushed(ctx: Context, spec: LinkSpec, steps: t.Sequence[Step]) -> list[Step
         for route in ctx.routes.get(spec.netns, ())
         if route.device == spec.name
         and route.destination.version == 4
-        and route.protocol not in (PROTOCOL, _KERNEL)
+        and route.protocol not in (PROTOCOL, KERNEL)
         and any(hop.gateway for hop in route.hops)
         and any(hop.gateway in interface.network for hop in route.hops for interface in spec.addresses if hop.gateway)
     ]
     return [PutRoute((), (route,)) for route in kept]
-
-
-_KERNEL = 2  # RTPROT_KERNEL, linux/rtnetlink.h: routes that come and go with addresses
 
 
 # ---- removing
@@ -297,7 +294,7 @@ def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:
 
 
 def _leads_through(route: t.Any, end: Link) -> bool:
-    return route.protocol != _KERNEL and any(hop.device == end.name for hop in route.hops)
+    return route.protocol != KERNEL and any(hop.device == end.name for hop in route.hops)
 
 
 def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError
 from .._objects import sysctl
-from .._objects.nat import Nat
+from .._objects.nat import Nat, Part
 from .._objects.nat_specs import Key, Spec
 from .._objects.way import Way
 from .context import Context
@@ -81,9 +81,11 @@ def wishes(lab: LabSpec, record: Record | None, *, purge: bool) -> dict[str | No
 
 def keys(lab: LabSpec) -> frozenset[tuple[str | None, str, str]]:
     """What a record says of the lab's address translation."""
-    return frozenset(
-        (node.netns, *key) for node in lab.nodes for part in (*node.masquerades, *node.forwards) for key in part.keys
-    )
+    parts: list[tuple[str | None, Part]] = []
+    for node in lab.nodes:
+        parts += [(node.netns, part) for part in node.masquerades]
+        parts += [(node.netns, part) for part in node.forwards]
+    return frozenset((netns, *key) for netns, part in parts for key in part.keys)
 
 
 def plan(ctx: Context, parts: t.Mapping[str | None, Nat]) -> list[Step]:

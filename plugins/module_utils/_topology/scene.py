@@ -57,11 +57,15 @@ class Others:
         return ("others",)
 
 
+_LO = 1
+"""The number of lo in every namespace (LOOPBACK_IFINDEX, net/flow.h)."""
+
+
 class Place(t.NamedTuple):
     """Where a link is: its namespace, and its number there."""
 
     netns: str | None
-    index: int
+    number: int
 
 
 class Seen(t.NamedTuple):
@@ -87,10 +91,11 @@ def observe(
     items += [record] if record else []
     items.append(Others({link.lab_group(name): name for name in labs.names()}))
     nodes = {node.netns: node for node in lab.nodes}
+    wanted = [node.netns for node in lab.namespaces if node.netns is not None]
     known = set(record.namespaces if record else _marked(lab.name))
     known |= {node.netns for node in claimed.namespaces if node.netns is not None} if claimed else set()
-    there = []
-    for name in [*(node.netns for node in lab.namespaces), *sorted(known - nodes.keys())]:
+    there: list[str] = []
+    for name in [*wanted, *sorted(known - nodes.keys())]:
         found = _name(name)
         items += [found] if found else []
         if found is not None and found.live:
@@ -106,8 +111,8 @@ def observe(
     return State(items)
 
 
-def _name(name: str | None) -> netns.Namespace | None:
-    assert name is not None
+def _name(name: str) -> netns.Namespace | None:
+    """The namespace of this name, or the leftover file; whose it is, is not known yet."""
     try:
         if os.stat(namespaces.path(name)).st_dev == namespaces.device():
             return netns.Namespace(name, ours=False)
@@ -148,7 +153,7 @@ def _look_inside(
         if place is not None:
             items += _loopback(place, links)
             items += _addresses(place, names, rtnl.all_addresses(sock))
-            items += route.of_messages(place, names, rtnl.all_routes(sock))
+            items += route.of_messages(place, names, filter(_is_made, rtnl.all_routes(sock)))
         else:
             items += _on_host(kernel, names, nodes.get(None), record)
         if place in nodes and _may_be_impaired(nodes[place], links):
@@ -157,6 +162,8 @@ def _look_inside(
     peers = _peers(kernel, seen, likely)
     for place, links, names in seen:
         for message in links:
+            if message["index"] == _LO:
+                continue
             peer = peers.get(Place(place, message["index"]))
             items.append(link.decode(kernel, place, message, names=names, peer=peer))
     return items
@@ -180,7 +187,7 @@ def _on_host(kernel: Kernel, names: t.Mapping[int, str], host: Node | None, reco
 def _loopback(place: str, links: t.Sequence[t.Any]) -> list[Item]:
     """Whether lo is up, and by its alias, whose namespace it is."""
     for message in links:
-        if message["index"] == 1:
+        if message["index"] == _LO:
             ours, lab = netns.owner(message.get_attr("IFLA_IFALIAS"))
             up = bool(message["flags"] & rtnl.IFF_UP)
             return [netns.Namespace(place, ours=ours, lab=lab), netns.Loopback(place, up)]
@@ -188,7 +195,13 @@ def _loopback(place: str, links: t.Sequence[t.Any]) -> list[Item]:
 
 
 def _addresses(place: str | None, names: t.Mapping[int, str], messages: t.Iterable[t.Any]) -> list[Item]:
-    return [address.decode(place, names[m["index"]], m) for m in messages if m["index"] in names]
+    found = ((m["index"], m) for m in messages)
+    return [address.decode(place, names[index], m) for index, m in found if index != _LO and index in names]
+
+
+def _is_made(message: t.Any) -> bool:
+    """Whether somebody made a route, and it did not come with an address."""
+    return message["proto"] != route.KERNEL and message["table"] != route.TABLES["local"]
 
 
 def _peers(
@@ -203,10 +216,10 @@ def _peers(
     by_place = {each.netns: each for each in seen}
 
     def pair(one: Place, other: Place) -> None:
-        name = by_place[other.netns].names.get(other.index)
+        name = by_place[other.netns].names.get(other.number)
         if name is not None:
             out[one] = Peer(other.netns, name)
-            out[other] = Peer(one.netns, by_place[one.netns].names[one.index])
+            out[other] = Peer(one.netns, by_place[one.netns].names[one.number])
 
     for place, links, _names in seen:
         beyond: dict[int, list[tuple[int, int]]] = {}
@@ -233,11 +246,13 @@ def _numbers(
     all_places: t.Mapping[str | None, object],
 ) -> t.Iterator[tuple[int, str | None]]:
     """The namespaces behind the numbers by which ``place`` knows them; each is asked about, the likely ones first."""
-    for candidate in dict.fromkeys([*(each for each in likely if each in all_places), *all_places]):
+    near = [None, *likely]
+    first = [each for each in dict.fromkeys(near) if each in all_places and each != place]
+    for group in (first, [each for each in all_places if each not in near and each != place]):
         if not unknown:
             return
-        if candidate != place:
-            number = rtnl.namespace_id(kernel.rtnl(place), kernel.file(candidate))
+        numbers = rtnl.namespace_ids(kernel.rtnl(place), [kernel.file(each) for each in group])
+        for number, candidate in zip(numbers, group):
             if number in unknown:
                 unknown.discard(number)
                 yield number, candidate
@@ -252,8 +267,8 @@ def _settings(
     items: list[Item] = []
     fresh: dict[str, None] = dict.fromkeys([*netns.QUIET, *netns.AT_ONCE])
     changed: dict[str, list[str]] = {}
-    for place, name in record.settings if record else ():
-        changed.setdefault(place, []).append(name)
+    for where, name in record.settings if record else ():
+        changed.setdefault(where, []).append(name)
     for place, node in nodes.items():
         names = dict.fromkeys([*(name for name, _value in node.sysctls), *changed.get(place or "", ())])
         if place is None:

@@ -151,6 +151,6 @@ class Forward:
                 f"the target {found.address} can't reach itself through this forward: bridged packets pass the rules here "
                 f"({way.BRIDGE_FILTER[found.address.version]}=1, or the bridge's own nf_call_iptables), "
                 f"and port {found.port} of bridge {found.device} sends no frame back to where it came from. "
-                f"Set hairpin: true on {found.port} with the veth module if that is wanted."
+                f"Set hairpin: true for {found.port}, with the veth module or at its interface in the lab file, if that is wanted."
             ]
         return []

@@ -12,13 +12,14 @@ import typing as t
 from dataclasses import dataclass, field, replace
 
 from .._engine.model import State, Step
-from .._errors import Conflict, PatchbayError
+from .._errors import Conflict, PatchbayError, Unsupported
 from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
 from .._objects.link_steps import MakeLink, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
+from .scene import Lacking
 from .spec import LinkSpec
 
 MOST_PORTS = 1023
@@ -55,6 +56,8 @@ def plan(ctx: Context) -> LinkPlan:
             if (spec.netns, spec.name) in start:
                 changes += _plan_properties(ctx, spec, start[spec.netns, spec.name])
     _check_ports(ctx)
+    for each in ctx.state.of(Lacking):
+        ctx.refuse(Unsupported(f"this kernel can't do what the lab asks for: {each.feature} {each.reason}", feature=each.feature))
     if ctx.purge:
         _plan_leftovers(ctx, out)
     return out

@@ -19,8 +19,8 @@ from .._objects.nat_specs import Key, Spec
 from .._objects.way import Way
 from .context import Context
 from .record import Record
-from .scene import Translation
-from .spec import LabSpec, Node
+from .scene import Filtered, Translation
+from .spec import LabSpec, LinkSpec, Node
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def seen(ctx: Context, place: str | None) -> State:
     found: Translation | None = ctx.state.get(("translation", place))
     state = found.state if found else State()
     node = ctx.nodes[place]
-    ways = [_way(node, target.address) for part in node.forwards for target in part.targets]
-    more: list[t.Any] = [way for way in ways if way is not None and not _same_way(state, way)]
+    ways = [_way(ctx, node, target.address) for part in node.forwards for target in part.targets]
+    more: list[t.Any] = [way for way in ways if way is not None]
     for way in ways:
         name = sysctl.of_device(4, way.device, "route_localnet") if way and way.device else None
         if name is not None and state.get(("sysctl", place, name)) is None:
@@ -125,18 +125,25 @@ def seen(ctx: Context, place: str | None) -> State:
     return state.changed((), more)
 
 
-def _way(node: Node, target: t.Any) -> Way | None:
+def _way(ctx: Context, node: Node, target: t.Any) -> Way | None:
     """How the node will reach an address in one of its own networks."""
     for each in node.links:
         for interface in each.addresses:
             if interface.version == target.version and target in interface.network:
-                return Way(node.netns, target, each.name, interface.network)
+                return Way(node.netns, target, each.name, interface.network, _deaf_port(ctx, node, each, target))
     return None
 
 
-def _same_way(state: State, way: Way) -> bool:
-    now: Way | None = state.get(way.key)
-    return now is not None and (now.device, now.network) == (way.device, way.network)
+def _deaf_port(ctx: Context, node: Node, bridge: LinkSpec, target: t.Any) -> str | None:
+    """The port towards the target that would not send a frame back to where it came from, where that matters."""
+    filtered: Filtered | None = ctx.state.get(("filtered", node.netns))
+    if bridge.kind != "bridge" or filtered is None or target.version not in filtered.versions:
+        return None
+    for port in node.links:
+        end = ctx.wanted.get((port.peer.netns, port.peer.name)) if port.bridge == bridge.name and port.peer else None
+        if end is not None and any(interface.ip == target for interface in end.addresses):
+            return None if port.hairpin else port.name
+    return None
 
 
 def _refuse_others(ctx: Context, wish: Nat, state: State) -> None:

@@ -16,7 +16,7 @@ from .._engine.model import Item, Key, State
 from .._errors import NotFound
 from .._kernel import labs, namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
-from .._objects import address, impairment, link, machine, netns, route, sysctl
+from .._objects import address, impairment, link, machine, netns, route, sysctl, way
 from .._objects.link import Peer
 from .._objects.nat import Nat
 from .record import Record
@@ -55,6 +55,30 @@ class Others:
     @property
     def key(self) -> Key:
         return ("others",)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Something that the lab needs and this kernel has not: its name, and the words for it."""
+
+    feature: str
+    reason: str
+
+    @property
+    def key(self) -> Key:
+        return ("lacking", self.feature)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The IP versions whose bridged packets pass the firewall of a namespace."""
+
+    netns: str | None
+    versions: frozenset[int]
+
+    @property
+    def key(self) -> Key:
+        return ("filtered", self.netns)
 
 
 _LO = 1
@@ -105,6 +129,8 @@ def observe(
     items += _occupants(going)
     items += _settings(kernel, nodes, there, record)
     items += _resolvers([*nodes.values()], going)
+    items += _filtered(kernel, [node for node in nodes.values() if node.forwards], there)
+    items += _lacking(lab, items)
     for place, wish in parts.items():
         if place is None or place in there:
             items.append(Translation(place, wish.observe(kernel)))
@@ -284,6 +310,32 @@ def _settings(
             values = {name: procsys.read(name) for name in fresh}
         items.append(Fresh({name: value for name, value in values.items() if value is not None}))
     return items
+
+
+def _filtered(kernel: Kernel, nodes: t.Sequence[Node], there: t.Sequence[str]) -> list[Item]:
+    """What br_netfilter does where forwards are; a namespace that is still to be made is like any new one."""
+    out: list[Item] = []
+    for node in nodes:
+        new = node.netns is not None and node.netns not in there
+        with namespaces.inside_new() if new else kernel.inside(node.netns):
+            versions = frozenset(version for version, name in way.BRIDGE_FILTER.items() if procsys.read(name) == "1")
+        out.append(Filtered(node.netns, versions))
+    return out
+
+
+def _lacking(lab: LabSpec, items: t.Iterable[Item]) -> list[Item]:
+    """What the kernel can't do of what the lab needs. What is there already needs no trying."""
+    there = {item.kind for item in items if isinstance(item, link.Link)}
+    links = [each for node in lab.nodes for each in node.links]
+    wanted = {each.kind for each in links if each.kind not in ("veth", "bridge")} - there
+    wanted |= {"netem"} if any(each.impairment for each in links) else set()
+    options = (each.options for each in links if isinstance(each.options, link.BridgeOptions))
+    wanted |= {"vlan_filtering"} if any(each.vlan_filtering for each in options) else set()
+    if not wanted:
+        return []
+    from .._kernel import features  # much code, for what most labs don't use
+
+    return [Lacking(name, found.reason) for name, found in features.find(wanted).items() if not found.available]
 
 
 def _resolvers(nodes: t.Iterable[Node], going: t.Iterable[str]) -> list[Item]:

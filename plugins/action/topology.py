@@ -10,7 +10,7 @@ import contextlib
 import typing as t
 from collections.abc import Iterator, Mapping
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
@@ -51,11 +51,11 @@ class ActionModule(ActionBase):
         source = arguments.get("src")
         if not source or arguments.get("definition") is not None:
             return None
+        place = self._found(str(source))
         try:
-            place = self._find_needle("files", str(source))
-            readable = self._loader.get_real_file(place)
+            readable = self._loader.get_real_file(place)  # decrypted, if need be
         except AnsibleError as error:
-            raise NotFound(f"src: {error}") from None
+            raise InvalidInput(f"src: {error}") from None
         try:
             with open(readable, "rb") as file:
                 lab = _lab_file.read(file.read(), place)
@@ -66,6 +66,16 @@ class ActionModule(ActionBase):
         del arguments["src"]
         arguments["definition"] = lab.definition
         return lab
+
+    def _found(self, source: str) -> str:
+        try:
+            place = to_text(self._find_needle("files", source))
+        except AnsibleFileNotFound as error:
+            looked = ", ".join(dict.fromkeys(error.paths or [source]))
+            raise NotFound(f"src: there is no lab file {source}. Looked for it here: {looked}.") from None
+        if not self._loader.is_file(place):
+            raise NotFound(f"src: {place} is no file; name the lab file itself.")
+        return place
 
     def _carry_out(self, arguments: dict[str, t.Any], variables: Mapping[str, t.Any]) -> dict[str, t.Any]:
         place = variables

@@ -173,13 +173,21 @@ RETURN = r"""
 commands:
   description:
     - The C(ip), C(bridge), C(tc), C(sysctl) and C(nft) commands that do what was done, or would be done, in order.
-    - Empty when nothing had to be changed.
+    - Empty when nothing had to be changed, and where they are more than anybody reads, see RV(commands_left_out).
   returned: success
   type: list
   elements: str
 
+commands_left_out:
+  description:
+    - How many changes a run has made without telling its commands, because they are too many. With C(check_mode) or C(diff) they
+      are told all the same.
+  returned: success
+  type: int
+  sample: 0
+
 lab:
-  description: The lab as it is now; empty when it is absent.
+  description: The lab as it is now; one that is absent has no namespaces and no addresses.
   returned: success
   type: dict
   contains:

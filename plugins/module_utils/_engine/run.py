@@ -135,8 +135,7 @@ def apply(
                 done.add(id(step))
                 counts[step.phase] += 1
             kernel.flush()
-            for kind in dict.fromkeys(type(step) for step in steps):
-                kind.settle(kernel, [step for step in steps if type(step) is kind])
+            _settle(kernel, steps)
             interruption.check()
             confirm()
     except BaseException as error:
@@ -152,17 +151,26 @@ def apply(
 def _roll_back(kernel: Kernel, done: list[Step], watch: Watch) -> list[str]:
     """Undo the steps, last first, whatever refuses; returns what went wrong."""
     problems: list[str] = []
+    backward: list[Step] = []
     with kernel.gathering(problems) as queue:
         for number, step in enumerate(reversed(done)):
             watch("steps taken back", number, len(done))
-            for backward in step.undo():
-                queue.begin(backward)
+            for each in step.undo():
+                queue.begin(each)
                 try:
-                    backward.apply(kernel)
+                    each.apply(kernel)
+                    backward.append(each)
                 except PatchbayError as error:
                     problems.append(str(error))
         kernel.flush()
+        with contextlib.suppress(PatchbayError):
+            _settle(kernel, backward)
     return problems
+
+
+def _settle(kernel: Kernel, steps: t.Sequence[Step]) -> None:
+    for kind in dict.fromkeys(type(step) for step in steps):
+        kind.settle(kernel, [step for step in steps if type(step) is kind])
 
 
 def _finish(kernel: Kernel, steps: t.Iterable[Step]) -> None:

@@ -119,6 +119,7 @@ class NetlinkSocket:
         """
         for message in messages[:-1]:
             message.flags &= ~ACK
+        messages[-1].flags |= ACK
         first = self._sequence
         self._socket.send(b"".join(self._encode(messages)))
         refusals: dict[int, Refusal] = {}

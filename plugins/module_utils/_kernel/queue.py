@@ -12,6 +12,8 @@ by asking a question, by entering a namespace, or by ``flush``.
 
 from __future__ import annotations
 
+import errno
+import time
 import typing as t
 
 from .._errors import KernelError
@@ -20,17 +22,24 @@ from . import netlink
 if t.TYPE_CHECKING:
     from .netlink import NetlinkSocket
 
+_NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
+_POLL = 0.002  # seconds
 LIMIT = 128
 """Requests in one send: their answers must fit in a socket's buffer."""
 
 
 class Request(t.NamedTuple):
-    """One message, the words for its refusal ('the kernel refused to ...'), and the errors that are as good as success."""
+    """One message, the words for its refusal ('the kernel refused to ...'), and the errors that are as good as success.
+
+    A ``patient`` one is asked again for a while when what it wants to make is there: a namespace that is gone for everybody
+    else holds the names of its cables until the kernel has freed it.
+    """
 
     sock: NetlinkSocket
     message: t.Any
     doing: str
     tolerated: t.Collection[int] = ()
+    patient: bool = False
 
 
 class Queue:
@@ -86,6 +95,14 @@ class Queue:
 
     def _exchange(self, sock: NetlinkSocket, group: list[tuple[Request, int]]) -> None:
         refusals = sock.exchange([request.message for request, _step in group])
+        deadline = time.monotonic() + _NAME_FREED
+        while time.monotonic() < deadline and any(
+            refusal.number == errno.EEXIST and group[index][0].patient for index, refusal in refusals.items()
+        ):
+            time.sleep(_POLL)
+            again = sorted(refusals)  # what failed behind it may have failed because of it
+            found = sock.exchange([group[index][0].message for index in again])
+            refusals = {again[number]: refusal for number, refusal in found.items()}
         first: KernelError | None = None
         for index, (request, step) in enumerate(group):
             refusal = refusals.get(index)

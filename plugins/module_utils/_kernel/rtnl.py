@@ -21,7 +21,7 @@ from . import attributes, netlink
 from .codec import codec
 from .messages import Message, table
 from .netlink import NetlinkSocket, Refusal
-from .queue import Request
+from .queue import Queue, Request
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
@@ -46,17 +46,14 @@ def _message(
     return Message(table(source), number, netlink.REQUEST | flags, fields, attributes)
 
 
-def _send(sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False) -> None:
+def _send(
+    sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False, patient: bool = False
+) -> None:
     """Send a request, or let it wait in the socket's queue where there is one."""
-    tolerated = _GONE if missing_ok else frozenset()
-    if sock.queue is not None:
-        sock.queue.add(Request(sock, message, doing, tolerated))
-        return
-    try:
-        sock.send([message])
-    except Refusal as refusal:
-        if refusal.number not in tolerated:
-            raise refusal.explain(doing) from None
+    queue = sock.queue or Queue()
+    queue.add(Request(sock, message, doing, _GONE if missing_ok else frozenset(), patient))
+    if sock.queue is None:
+        queue.flush()
 
 
 def get_link(sock: NetlinkSocket, *, name: str | None = None, index: int = 0) -> t.Any:
@@ -100,10 +97,13 @@ def dump_bridges(sock: NetlinkSocket) -> dict[str, dict[str, t.Any]]:
 
 
 def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str, *, index: int = 0, up: bool = False) -> None:
-    """Create a link, with the number ``index`` unless that is 0. Raises KernelError, with errno EEXIST when the name is taken."""
+    """Create a link, with the number ``index`` unless that is 0. Raises KernelError, with errno EEXIST when the name is taken.
+
+    A name that a dying namespace still holds is waited for.
+    """
     fields = {"index": index, **({"flags": IFF_UP, "change": IFF_UP} if up else {})}
     flags = netlink.ACK | netlink.CREATE | netlink.EXCL
-    _send(sock, _message(codec().link, _NEWLINK, flags, fields, attributes), doing)
+    _send(sock, _message(codec().link, _NEWLINK, flags, fields, attributes), doing, patient=True)
 
 
 def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: str, *, up: bool | None = None) -> None:

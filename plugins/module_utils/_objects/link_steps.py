@@ -23,7 +23,6 @@ from . import link_options, words
 from .link import Link
 from .words import place
 
-_NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
 _NOTICED = 2.0  # seconds: far more than the kernel needs to notice a carrier, far less than anybody waits
 
 
@@ -129,7 +128,7 @@ def _placing(link: Link) -> list[str]:
 
 
 def _create(kernel: Kernel, link: Link, data: rtnl.Attributes, attributes: rtnl.Attributes, doing: str) -> None:
-    """Create a link; a name that a dying namespace still holds is waited for. Raises Unsupported, KernelError."""
+    """Create a link. Raises Unsupported, KernelError."""
     info: rtnl.Attributes = [["IFLA_INFO_KIND", link.kind]]
     if data:
         info.append(["IFLA_INFO_DATA", {"attrs": data}])
@@ -137,16 +136,12 @@ def _create(kernel: Kernel, link: Link, data: rtnl.Attributes, attributes: rtnl.
         attributes = [*attributes, ["IFLA_MASTER", kernel.index(link.netns, link.bridge)]]
     attributes = [*_identity(link), *attributes, ["IFLA_LINKINFO", {"attrs": info}]]
     index = kernel.choose_index(link.netns, link.name)
-    deadline = time.monotonic() + _NAME_FREED
-    while True:
-        try:
-            return rtnl.create_link(kernel.rtnl(link.netns), attributes, doing, index=index, up=link.up)
-        except KernelError as error:
-            if error.errno == errno.EOPNOTSUPP and link.kind in NEEDS:
-                raise lacking(link.kind, error) from None
-            if error.errno != errno.EEXIST or time.monotonic() > deadline:
-                raise
-        time.sleep(0.002)
+    try:
+        rtnl.create_link(kernel.rtnl(link.netns), attributes, doing, index=index, up=link.up)
+    except KernelError as error:
+        if error.errno == errno.EOPNOTSUPP and link.kind in NEEDS:
+            raise lacking(link.kind, error) from None
+        raise
 
 
 def _delete(kernel: Kernel, links: t.Sequence[Link]) -> None:

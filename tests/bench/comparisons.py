@@ -116,9 +116,11 @@ def _ip_batch(lines: list[str], *options: str) -> None:
 
 _MININET = """
 import json, sys
+from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.nodelib import LinuxBridge
 
+setLogLevel("error")
 Mininet.inited = True  # it would raise limits of the whole machine
 lab = json.load(open(sys.argv[1]))
 net = Mininet(controller=None, switch=LinuxBridge)

@@ -229,10 +229,10 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
         if link.up and (link.bridge or link.kind == "bridge"):
             waiting.setdefault(link.netns, set()).add(link.bridge or link.name)
         if link.up and link.peer is not None and link.peer.netns != "?":
-            ends = {link.netns: link.name, link.peer.netns: link.peer.name}
+            ends = [(link.netns, link.name), (link.peer.netns, link.peer.name)]
             # Both ends are noticed together; of those at one switch or host, all are looked at by one question.
-            for netns in [None] if None in ends and link.netns != link.peer.netns else ends:
-                waiting.setdefault(netns, set()).add(ends[netns])
+            for netns, name in [end for end in ends if end[0] is None] or ends:
+                waiting.setdefault(netns, set()).add(name)
     deadline = time.monotonic() + _NOTICED
     for netns in waiting:
         while True:
@@ -240,7 +240,9 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
             waiting[netns] = carriers.unnoticed(kernel.rtnl(netns), waiting[netns])
             if not waiting[netns] or asked > deadline:
                 break
-            time.sleep(max(0.001, time.monotonic() - asked))  # as long as asking takes, for asking keeps the kernel from it
+            time.sleep(
+                max(0.001, time.monotonic() - asked)
+            )  # as long as asking takes, for asking keeps the kernel from it
 
 
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:

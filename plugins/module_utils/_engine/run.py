@@ -139,6 +139,7 @@ def apply(
             interruption.check()
             confirm()
     except BaseException as error:
+        queue.pardon()
         left = _roll_back(kernel, [step for step in steps if queue.took_effect(step, id(step) in done)], watch)
         if left and isinstance(error, PatchbayError):
             raise type(error)(

@@ -78,7 +78,6 @@ class Progress:
     def __init__(self, name: str) -> None:
         self._path = _path(name, "progress")
         self._next = time.monotonic() + _PROGRESS_EVERY
-        self._written = False
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         """Write it down, a few times a second. Trouble with the file never disturbs the run."""
@@ -91,12 +90,10 @@ class Progress:
             with open(f"{self._path}.new", "w", encoding="ascii") as file:
                 json.dump({"pid": os.getpid(), "phase": phase, "done": done, "total": total}, file)
             os.replace(f"{self._path}.new", self._path)
-            self._written = True
 
     def close(self) -> None:
-        """The run is over."""
-        if self._written:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
-            with contextlib.suppress(OSError):  # there are records
-                os.rmdir(FOLDER)
+        """The run is over. What one that was killed left behind goes, too."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        with contextlib.suppress(OSError):  # there are records
+            os.rmdir(FOLDER)

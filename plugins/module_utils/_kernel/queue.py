@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
 
 _NAME_FREED = 2.0  # seconds: a name is taken until the kernel has freed the namespace that held it
 _POLL = 0.002  # seconds
+_NO_STEP = 0
 LIMIT = 128
 """Requests in one send: their answers must fit in a socket's buffer."""
 
@@ -47,7 +48,7 @@ class Queue:
 
     def __init__(self, problems: list[str] | None = None) -> None:
         self._waiting: list[tuple[Request, int]] = []
-        self._condemned: dict[NetlinkSocket, Request] = {}
+        self._condemned: dict[NetlinkSocket, list[tuple[Request, Request, int]]] = {}
         self._step = 0
         self._asked: set[int] = set()
         self._carried: set[int] = set()
@@ -70,18 +71,29 @@ class Queue:
         if len(self._waiting) >= LIMIT:
             self._send()
 
-    def condemn(self, mark: Request, sentence: Request) -> None:
-        """Mark a link, and carry out the sentence on all marked ones at the next flush: they share one grace period."""
-        self.add(mark)
-        self._condemned[mark.sock] = sentence
+    def condemn(self, mark: Request, sentence: Request, pardon: Request) -> None:
+        """Mark a link, and carry out the sentence on all marked ones at the next flush: they share one grace period.
+
+        Until then nothing of the step took effect: ``pardon`` takes the mark away.
+        """
+        self._asked.add(self._step)
+        self._waiting.append((mark, _NO_STEP))
+        self._condemned.setdefault(mark.sock, []).append((sentence, pardon, self._step))
 
     def flush(self) -> None:
         """Send everything that waits. Raises KernelError, of the first request that was refused."""
         self._send()
+        for sock, condemned in list(self._condemned.items()):
+            self._exchange(sock, [(condemned[0][0], _NO_STEP)])
+            self._carried |= {step for _sentence, _pardon, step in condemned}
+            del self._condemned[sock]
+
+    def pardon(self) -> None:
+        """Give up: what waits is never sent, and links that are marked already are no longer."""
+        self._waiting = []
         condemned, self._condemned = self._condemned, {}
-        for sentence in condemned.values():
-            self._waiting.append((sentence, self._step))
-        self._send()
+        for sock, each in condemned.items():
+            sock.exchange([pardon.message for _sentence, pardon, _step in each])
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []

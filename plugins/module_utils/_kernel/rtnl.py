@@ -116,12 +116,16 @@ DOOMED = 0x7062_0000
 """The link group of what is about to be deleted: deleting a group costs one grace period, each link of its own one more."""
 
 
-def delete_link(sock: NetlinkSocket, name: str) -> None:
-    """Delete a link; one that is gone already is fine. Waits for the kernel's grace period (about 15 ms)."""
+def delete_link(sock: NetlinkSocket, name: str, group: int = 0) -> None:
+    """Delete a link, which is in ``group``; one that is gone already is fine. Waits for the kernel's grace period (15 ms)."""
     doing = f"delete interface {name}"
     if sock.queue is not None:
-        mark = _message(codec().link, _NEWLINK, netlink.ACK, {}, [["IFLA_IFNAME", name], ["IFLA_GROUP", DOOMED]])
-        sock.queue.condemn(Request(sock, mark, doing, _GONE), Request(sock, _group(DOOMED), doing, _GONE))
+        mark, pardon = (
+            _message(codec().link, _NEWLINK, netlink.ACK, {}, [["IFLA_IFNAME", name], ["IFLA_GROUP", number]])
+            for number in (DOOMED, group)
+        )
+        sentence = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", DOOMED]])
+        sock.queue.condemn(*(Request(sock, message, doing, _GONE) for message in (mark, sentence, pardon)))
         return
     _send(sock, _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_IFNAME", name]]), doing, missing_ok=True)
 
@@ -138,11 +142,8 @@ def without_link_local() -> list[t.Any]:
 
 def delete_group(sock: NetlinkSocket, group: int) -> None:
     """Delete all links of a group at once: one grace period for all of them."""
-    _send(sock, _group(group), f"delete the interfaces of group {group}", missing_ok=True)
-
-
-def _group(group: int) -> t.Any:
-    return _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", group]])
+    message = _message(codec().link, _DELLINK, netlink.ACK, {}, [["IFLA_GROUP", group]])
+    _send(sock, message, f"delete the interfaces of group {group}", missing_ok=True)
 
 
 def namespace_id(sock: NetlinkSocket, fd: int) -> int | None:

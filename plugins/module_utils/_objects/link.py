@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from .._engine.model import Key
 from .._errors import KernelError, NotFound, missing_interface
-from .._kernel import namespaces, rtnl
+from .._kernel import attributes, namespaces, rtnl
 from .._kernel.kernel import Kernel
 from . import link_options
 from .link_options import BridgeOptions, MacvlanOptions, Options, VlanOptions, VxlanOptions
@@ -154,6 +154,15 @@ def kind_of(message: t.Any) -> str | None:
     """The kind of a link, from the kernel's message."""
     info = message.get_attr("IFLA_LINKINFO")
     return info.get_attr("IFLA_INFO_KIND") if info else None
+
+
+def has_link_local(message: t.Any) -> bool:
+    """Whether a link gets an IPv6 link-local address when it comes up, from the kernel's message.
+
+    IFLA_AF_SPEC holds AF_INET6, and that IFLA_INET6_ADDR_GEN_MODE (8), where 1 is IN6_ADDR_GEN_MODE_NONE (linux/if_link.h).
+    """
+    families = attributes.unpack(message.content("IFLA_AF_SPEC") or b"")
+    return attributes.unpack(families.get(10, b"")).get(8) != b"\1"
 
 
 def port_data(message: t.Any) -> t.Any:

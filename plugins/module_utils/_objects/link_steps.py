@@ -146,7 +146,7 @@ def _create(kernel: Kernel, link: Link, data: rtnl.Attributes, attributes: rtnl.
 
 def _delete(kernel: Kernel, links: t.Sequence[Link]) -> None:
     """Delete the first of these links; the others are those that go with it."""
-    rtnl.delete_link(kernel.rtnl(links[0].netns), links[0].name)
+    rtnl.delete_link(kernel.rtnl(links[0].netns), links[0].name, links[0].group)
     for link in links:
         kernel.forget_index(link.netns, link.name)
 

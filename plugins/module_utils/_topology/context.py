@@ -53,6 +53,8 @@ class Context:
             self.routes.setdefault(route.netns, []).append(route)
         self.made: set[End] = set()
         """The links that this run makes; what was there under their names goes."""
+        self.removed: set[End] = set()
+        """The links that this run removes: both ends of cables."""
         self.unrouted: set[End] = set()
         """The links that stay but lose their IPv4 routes for a moment."""
         self.problems: list[PatchbayError] = []

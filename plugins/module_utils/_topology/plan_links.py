@@ -16,7 +16,7 @@ from .._errors import Conflict, PatchbayError, Unsupported
 from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
-from .._objects.link_steps import MakeLink, VethPair
+from .._objects.link_steps import ChangeLink, MakeLink, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
 from .scene import Lacking
@@ -270,19 +270,20 @@ def _flushed(ctx: Context, spec: LinkSpec, steps: t.Sequence[Step]) -> list[Step
 
 def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
     """Add the step that removes a link, knowing what goes with it; a cable goes once."""
-    if any(now in step.before for step in steps):
+    if (now.netns, now.name) in ctx.removed:
         return
     ends = [now]
     if now.kind == "veth" and now.peer is not None:
         other = ctx.links.get((now.peer.netns, now.peer.name))
         ends += [other] if other is not None else []
+    ctx.removed |= {(end.netns, end.name) for end in ends}
     lost: list[Step] = []
     for end in ends:
-        bare = replace(end, up=False, bridge=None, hairpin=None)
-        lost += [
-            *link_steps.changed(bare, end),
-            *address.restoring(State(_own_addresses(ctx, end)), end.netns, end.name),
-        ]
+        bare = replace(end, up=False, bridge=None, hairpin=None, link_local=True)
+        addresses = _own_addresses(ctx, end)
+        lost += sysctl.without_duplicate_detection(end.netns, end.name, (each.interface for each in addresses))
+        lost += [ChangeLink((bare,), (end,))] if bare != end or not end.link_local else []
+        lost += address.restoring(State(addresses), end.netns, end.name)
         lost += impairment.restoring(ctx.state, end.netns, end.name)
     for end in ends:
         lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
@@ -293,7 +294,7 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
 
 
 def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:
-    return ctx.addresses.get((end.netns, end.name), [])
+    return [each for each in ctx.addresses.get((end.netns, end.name), ()) if not each.automatic]
 
 
 def _leads_through(route: t.Any, end: Link) -> bool:
@@ -307,7 +308,7 @@ def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:
     """
     for end, now in ctx.links.items():
         stays = end[0] is None or end[0] in ctx.nodes
-        if not stays or end in ctx.wanted or not ctx.owns(now) or any(now in step.before for step in out.first):
+        if not stays or end in ctx.wanted or not ctx.owns(now) or end in ctx.removed:
             continue
         if now.kind == "veth" and now.peer is not None and (now.peer.netns, now.peer.name) in ctx.wanted:
             continue  # its other end is made anew, or refused

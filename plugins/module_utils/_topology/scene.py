@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._engine.model import Item, Key, State
 from .._errors import NotFound
@@ -186,12 +186,16 @@ def _look_inside(
             items += impairment.observe(kernel, place, names)
     likely = {node.netns: [each.peer.netns for each in node.links if each.peer] for node in nodes.values()}
     peers = _peers(kernel, seen, likely)
+    wanted = {(each.netns, each.name): each for node in nodes.values() for each in node.links}
     for place, links, names in seen:
         for message in links:
             if message["index"] == _LO:
                 continue
-            peer = peers.get(Place(place, message["index"]))
-            items.append(link.decode(kernel, place, message, names=names, peer=peer))
+            now = link.decode(kernel, place, message, names=names, peer=peers.get(Place(place, message["index"])))
+            spec = wanted.get((place, now.name))
+            if spec is None or (spec.kind, spec.peer, spec.parent) != (now.kind, now.peer, now.parent):
+                now = replace(now, link_local=link.has_link_local(message))  # it may have to be made again
+            items.append(now)
     return items
 
 

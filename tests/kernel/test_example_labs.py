@@ -76,8 +76,8 @@ def test_red_and_blue_reach_each_other_the_host_and_the_outside(lab: Lab) -> Non
 @lab_is("red-blue")
 def test_port_80_of_the_host_is_blue(lab: Lab) -> None:
     server = lab.box.serve("blue", 80)
-    answers = [lab.box.tcp(netns, HOST4, 80) for netns in ("ext", "red", None)]
-    assert [answer.token for answer in answers] == [server.token] * 3
+    answers = [lab.box.tcp(netns, HOST4, 80) for netns in ("ext", "red", None, "blue")]
+    assert [answer.token for answer in answers] == [server.token] * 4
     assert answers[0].seen[0] == EXT4
     assert not lab.box.tcp("ext", HOST4, 81, timeout=packets.SHORT)
 

@@ -224,25 +224,24 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
     It notices a moment later, on its own. Without the wait the first packet may be lost, and IPv6 then pauses a second.
     Of the links that are not cables or not up, nothing is waited for.
     """
-    waiting: dict[str | None, set[str]] = {}
+    waiting: dict[str | None, dict[str, None]] = {}
     for link in links:
         if link.up and (link.bridge or link.kind == "bridge"):
-            waiting.setdefault(link.netns, set()).add(link.bridge or link.name)
+            waiting.setdefault(link.netns, {})[link.bridge or link.name] = None
         if link.up and link.peer is not None and link.peer.netns != "?":
             ends = [(link.netns, link.name), (link.peer.netns, link.peer.name)]
             # Both ends are noticed together; of those at one switch or host, all are looked at by one question.
             for netns, name in [end for end in ends if end[0] is None] or ends:
-                waiting.setdefault(netns, set()).add(name)
+                waiting.setdefault(netns, {})[name] = None
     deadline = time.monotonic() + _NOTICED
-    for netns in waiting:
-        while True:
-            asked = time.monotonic()
-            waiting[netns] = carriers.unnoticed(kernel.rtnl(netns), waiting[netns])
-            if not waiting[netns] or asked > deadline:
-                break
-            time.sleep(
-                max(0.001, time.monotonic() - asked)
-            )  # as long as asking takes, for asking keeps the kernel from it
+    for netns, names in waiting.items():
+        # The kernel goes through them in order, so the last one is asked for first: asking for one is cheap.
+        for unnoticed in ({list(names)[-1]}, set(names)):
+            while time.monotonic() < deadline:
+                unnoticed = carriers.unnoticed(kernel.rtnl(netns), unnoticed)
+                if not unnoticed:
+                    break
+                time.sleep(0.001)
 
 
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:

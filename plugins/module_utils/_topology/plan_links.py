@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError, Unsupported
@@ -21,6 +21,7 @@ from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
 from .scene import Lacking
 from .spec import LinkSpec
+from .values import variant
 
 MOST_PORTS = 1023
 """Ports of one bridge (BR_MAX_PORTS, net/bridge/br_private.h)."""
@@ -128,7 +129,7 @@ def _ready(bare: Link, spec: LinkSpec) -> Link:
     """The same, but up and plugged in at once, where nothing has to be set before."""
     if any(interface.version == 6 for interface in spec.addresses):
         return bare
-    return replace(bare, up=spec.up, bridge=spec.bridge, hairpin=False if spec.bridge else None)
+    return variant(bare, up=spec.up, bridge=spec.bridge, hairpin=False if spec.bridge else None)
 
 
 def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: LinkSpec) -> None:
@@ -153,9 +154,9 @@ def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: Link
 
 def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
     if now.bridge is not None and (spec.netns, spec.name) not in ctx.made and (spec.netns, now.bridge) in ctx.made:
-        now = replace(now, bridge=None, hairpin=None)  # the bridge is made anew
+        now = variant(now, bridge=None, hairpin=None)  # the bridge is made anew
     try:
-        wanted = replace(
+        wanted = variant(
             now,
             mac=spec.mac or now.mac,
             mtu=spec.mtu,
@@ -167,7 +168,7 @@ def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
         )
         fresh = (spec.netns, spec.name) in ctx.made
         if fresh and not any(interface.version == 6 for interface in spec.addresses):
-            wanted = replace(
+            wanted = variant(
                 wanted, link_local=now.up
             )  # nobody asked for IPv6: a thousand of these keep a machine busy
         if fresh:
@@ -186,9 +187,9 @@ def _options(spec: LinkSpec, now: Link) -> link.Options | None:
         return wanted
     for name in ("vlan_filtering", "multicast_snooping"):
         if getattr(now.options, name) is None:
-            wanted = replace(wanted, **{name: None})
+            wanted = variant(wanted, **{name: None})
     if now.options.ageing_time is None:  # not to be seen while the spanning tree changes
-        wanted = replace(wanted, ageing_time=None)
+        wanted = variant(wanted, ageing_time=None)
     return wanted
 
 
@@ -279,7 +280,7 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
     ctx.removed |= {(end.netns, end.name) for end in ends}
     lost: list[Step] = []
     for end in ends:
-        bare = replace(end, up=False, bridge=None, hairpin=None, link_local=True)
+        bare = variant(end, up=False, bridge=None, hairpin=None, link_local=True)
         addresses = _own_addresses(ctx, end)
         lost += sysctl.without_duplicate_detection(end.netns, end.name, (each.interface for each in addresses))
         lost += [ChangeLink((bare,), (end,))] if bare != end or not end.link_local else []

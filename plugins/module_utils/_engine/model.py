@@ -97,8 +97,9 @@ class Step(abc.ABC):
     def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:  # noqa: B027 - most effects are there at once
         """Wait until the effects of these steps, all of this class, are there, when all steps of the run were carried out."""
 
-    def finish(self, kernel: Kernel) -> None:  # noqa: B027 - most steps leave nothing to do
-        """Do the rest, which can't be undone, once it is certain that nothing else fails."""
+    @classmethod
+    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:  # noqa: B027 - most steps leave nothing to do
+        """Do the rest of these steps, which can't be undone, once it is certain that nothing else fails."""
 
     def rehearse(self, kernel: Kernel) -> None:  # noqa: B027 - most kinds have nobody to ask
         """Ask the kernel, without a trace, whether it would do it; where it can be asked. Raises as ``apply``."""

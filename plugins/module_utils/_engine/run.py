@@ -170,20 +170,28 @@ def _roll_back(kernel: Kernel, done: list[Step], watch: Watch) -> list[str]:
 
 
 def _settle(kernel: Kernel, steps: t.Sequence[Step]) -> None:
-    for kind in dict.fromkeys(type(step) for step in steps):
-        kind.settle(kernel, [step for step in steps if type(step) is kind])
+    for kind, of_kind in _by_kind(steps):
+        kind.settle(kernel, of_kind)
 
 
-def _finish(kernel: Kernel, steps: t.Iterable[Step]) -> None:
+def _finish(kernel: Kernel, steps: t.Sequence[Step]) -> None:
     """What can't be undone: all of it is tried, then the first error is raised."""
     errors = []
-    for step in steps:
+    for kind, of_kind in _by_kind(steps):
         try:
-            step.finish(kernel)
+            kind.finish(kernel, of_kind)
         except PatchbayError as error:
             errors.append(error)
     if errors:
         raise errors[0]
+
+
+def _by_kind(steps: t.Iterable[Step]) -> list[tuple[type[Step], list[Step]]]:
+    """The steps of each class, in the order of the first of each."""
+    found: dict[type[Step], list[Step]] = {}
+    for step in steps:
+        found.setdefault(type(step), []).append(step)
+    return list(found.items())
 
 
 def manner(steps: t.Sequence[Step], before: t.Mapping[str, t.Any], after: t.Mapping[str, t.Any]) -> str:

@@ -67,6 +67,30 @@ class VethPair(Step):
         return super().undo() if self.after or len(self.before) == 2 else []
 
 
+class CutCable(Step):
+    """Removes a cable whose other end is in a namespace that goes: together with that, when nothing can fail any more."""
+
+    phase = "cables"
+
+    def apply(self, kernel: Kernel) -> None:
+        """Until then it may be needed again."""
+
+    @classmethod
+    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        with kernel.gathering() as queue:
+            for step in steps:
+                queue.begin(step)
+                _delete(kernel, step.before)
+            kernel.flush()
+
+    def undo(self) -> list[Step]:
+        return []
+
+    def commands(self) -> list[str]:
+        (link,) = self.before
+        return [f"{words.ip(link.netns)} link del dev {quote(link.name)}"]
+
+
 @dataclass(frozen=True)
 class MakeLink(Step):
     """Creates or removes a link of any kind but veth, in its bridge and up if it is to be.

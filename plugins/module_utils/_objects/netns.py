@@ -129,12 +129,14 @@ class NameNamespace(Step):
         if self.after:
             namespaces.touch_stale(name)
 
-    def finish(self, kernel: Kernel) -> None:
-        if not self.after:
-            name = self.before[0].name
-            if self.unplug:
-                _unplug(kernel, name)
-            kernel.discard(name)
+    @classmethod
+    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        for step in steps:
+            if not step.after:
+                name = step.before[0].name
+                if t.cast(NameNamespace, step).unplug:
+                    _unplug(kernel, name)
+                kernel.discard(name)
 
     def commands(self) -> list[str]:
         name = quote((self.after or self.before)[0].name)

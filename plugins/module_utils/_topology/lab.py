@@ -16,6 +16,7 @@ from .._engine.model import State, Step
 from .._errors import NotOurs, NotVerified
 from .._kernel.kernel import Kernel
 from .._objects import impairment
+from .._objects.link_steps import CutCable
 from . import plan_links, plan_nat, plan_nodes, record, scene
 from .context import Context
 from .record import Record
@@ -127,7 +128,9 @@ class Lab:
     def verify(self, kernel: Kernel) -> None:
         """Look again. Raises NotVerified when that shows anything else than what was asked for."""
         again = replace(self, record=record.read(kernel, self.spec.name), adopt=False, claimed=None)
-        steps = [step for step in again.plan(again.observe(kernel)) if not isinstance(step, record.KeepRecord)]
+        # Cables to namespaces that have lost their names go when this has passed.
+        seen = again.plan(again.observe(kernel))
+        steps = [step for step in seen if not isinstance(step, (record.KeepRecord, CutCable))]
         if steps:
             commands = [line for step in steps for line in step.commands()]
             raise NotVerified(

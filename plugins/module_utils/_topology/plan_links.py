@@ -16,7 +16,7 @@ from .._errors import Conflict, PatchbayError, Unsupported
 from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
-from .._objects.link_steps import ChangeLink, MakeLink, VethPair
+from .._objects.link_steps import ChangeLink, CutCable, MakeLink, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
 from .scene import Lacking
@@ -311,9 +311,10 @@ def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:
         stays = end[0] is None or end[0] in ctx.nodes
         if not stays or end in ctx.wanted or not ctx.owns(now) or end in ctx.removed:
             continue
-        if now.kind == "veth" and now.peer is not None and (now.peer.netns, now.peer.name) in ctx.wanted:
-            continue  # its other end is made anew, or refused
-        _remove(ctx, out.last, now)
+        if now.kind == "veth" and now.peer is None:
+            out.last.append(CutCable((now,), ()))
+        elif now.peer is None or (now.peer.netns, now.peer.name) not in ctx.wanted:
+            _remove(ctx, out.last, now)  # else its other end is made anew, or refused
 
 
 def _check_ports(ctx: Context) -> None:

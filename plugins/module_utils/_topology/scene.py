@@ -168,25 +168,22 @@ def _marked(lab: str) -> frozenset[str]:
 def _look_inside(
     kernel: Kernel, there: t.Sequence[str], nodes: t.Mapping[str | None, Node], record: Record | None
 ) -> list[Item]:
+    """Links, addresses and routes of the host and the namespaces that stay; of those that go, whose they are.
+
+    What lies in a namespace that goes comes back with it when the run is taken back. Only of a cable that has to make place
+    for another one, both ends are looked at.
+    """
     items: list[Item] = []
-    seen: list[Seen] = []
-    for place in [None, *there]:
-        sock = kernel.rtnl(place)
-        links = rtnl.dump_links(sock)
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
-        kernel.learn_indexes(place, {name: index for index, name in names.items()})
-        seen.append(Seen(place, links, names))
-        if place is not None:
-            items += _loopback(place, links)
-            items += _addresses(place, names, rtnl.all_addresses(sock))
-            items += route.of_messages(place, names, filter(_is_made, rtnl.all_routes(sock)))
-        else:
-            items += _on_host(kernel, names, nodes.get(None), record)
-        if place in nodes and _may_be_impaired(nodes[place], links):
-            items += impairment.observe(kernel, place, names)
+    staying, going = [name for name in there if name in nodes], [name for name in there if name not in nodes]
+    seen = [_see(kernel, place, nodes.get(place), record, items) for place in [None, *staying]]
     likely = {node.netns: [each.peer.netns for each in node.links if each.peer] for node in nodes.values()}
     peers = _peers(kernel, seen, likely)
     wanted = {(each.netns, each.name): each for node in nodes.values() for each in node.links}
+    if going and any(_leads_away(each, peers, wanted) for each in seen):
+        seen += [_see(kernel, place, None, None, items) for place in going]
+        peers = _peers(kernel, seen, likely)
+    else:
+        items += [item for place in going for item in _loopback(place, [rtnl.get_link(kernel.rtnl(place), index=_LO)])]
     for place, links, names in seen:
         for message in links:
             if message["index"] == _LO:
@@ -197,6 +194,33 @@ def _look_inside(
                 now = replace(now, link_local=link.has_link_local(message))  # it may have to be made again
             items.append(now)
     return items
+
+
+def _see(kernel: Kernel, place: str | None, node: Node | None, record: Record | None, items: list[Item]) -> Seen:
+    """Look at one namespace; ``items`` gets its addresses and routes."""
+    sock = kernel.rtnl(place)
+    links = rtnl.dump_links(sock)
+    names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
+    kernel.learn_indexes(place, {name: index for index, name in names.items()})
+    if place is not None:
+        items += _loopback(place, links)
+        items += _addresses(place, names, rtnl.all_addresses(sock))
+        items += route.of_messages(place, names, filter(_is_made, rtnl.all_routes(sock)))
+    else:
+        items += _on_host(kernel, names, node, record)
+    if node is not None and _may_be_impaired(node, links):
+        items += impairment.observe(kernel, place, names)
+    return Seen(place, links, names)
+
+
+def _leads_away(seen: Seen, peers: t.Mapping[Place, Peer], wanted: t.Container[tuple[str | None, str]]) -> bool:
+    """Whether a cable whose name is wanted leads to a namespace that was not looked at."""
+    return any(
+        (seen.netns, seen.names[message["index"]]) in wanted
+        and link.kind_of(message) == "veth"
+        and Place(seen.netns, message["index"]) not in peers
+        for message in seen.links
+    )
 
 
 def _may_be_impaired(node: Node, links: t.Iterable[t.Any]) -> bool:

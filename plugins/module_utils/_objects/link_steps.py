@@ -111,7 +111,9 @@ class MakeLink(Step):
         if link.parent is not None:
             index = kernel.index(link.netns, link.parent)
             (data if link.kind == "vxlan" else attributes).append([_PARENTS.get(link.kind, "IFLA_LINK"), index])
-        _create(kernel, link, data, attributes, f"create {link.title}")
+        # A bridge's MTU is pinned by a change of it, and what it is already is no change (br_change_mtu in net/bridge).
+        made = replace(link, mtu=_another_mtu(link)) if self.pinned else link
+        _create(kernel, made, data, attributes, f"create {link.title}")
         if self.pinned:
             rtnl.change_link(kernel.rtnl(link.netns), link.name, [["IFLA_MTU", link.mtu]], f"change {link.title}")
 
@@ -126,7 +128,8 @@ class MakeLink(Step):
         parent = f"link {quote(link.parent)} " if link.parent and link.kind not in _PARENTS else ""
         kind = link_options.words(link.kind, link.options, link.parent)
         pin = [f"{ip} link set dev {quote(link.name)} mtu {link.mtu}"] if self.pinned else []
-        return [f"{ip} link add {parent}{_words(link)} type {kind}", *pin, *_placing(link)]
+        made = replace(link, mtu=_another_mtu(link)) if self.pinned else link
+        return [f"{ip} link add {parent}{_words(made)} type {kind}", *pin, *_placing(link)]
 
 
 _PARENTS = {"vxlan": "IFLA_VXLAN_LINK"}
@@ -189,6 +192,8 @@ class ChangeLink(Step):
         attributes: rtnl.Attributes = []
         if after.mac != before.mac:
             attributes.append(["IFLA_ADDRESS", after.mac])
+        if _is_taken_over(before, after) and after.mtu == before.mtu:
+            rtnl.change_link(sock, after.name, [["IFLA_MTU", _another_mtu(after)]], doing)
         if after.mtu != before.mtu or _is_taken_over(before, after):
             attributes.append(["IFLA_MTU", after.mtu])
         if after.group != before.group:
@@ -222,6 +227,8 @@ class ChangeLink(Step):
             out.append(f"{ip} link set dev {name} type bridge {link_options.bridge_words(changes)}")
         if after.mac != before.mac:
             out.append(f"{ip} link set dev {name} address {after.mac}")
+        if _is_taken_over(before, after) and after.mtu == before.mtu:
+            out.append(f"{ip} link set dev {name} mtu {_another_mtu(after)}")
         if after.mtu != before.mtu or _is_taken_over(before, after):
             out.append(f"{ip} link set dev {name} mtu {after.mtu}")
         if before.link_local and not after.link_local:
@@ -235,6 +242,10 @@ class ChangeLink(Step):
         if after.up != before.up:
             out.append(f"{ip} link set dev {name} {'up' if after.up else 'down'}")
         return out
+
+
+def _another_mtu(link: Link) -> int:
+    return link.mtu + 1 if link.mtu < 65535 else link.mtu - 1
 
 
 def _is_taken_over(before: Link, after: Link) -> bool:

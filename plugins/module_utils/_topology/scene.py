@@ -300,8 +300,8 @@ def _numbers(
     all_places: t.Mapping[str | None, object],
 ) -> t.Iterator[tuple[int, str | None]]:
     """The namespaces behind the numbers by which ``place`` knows them; each is asked about, the likely ones first."""
-    near = [None, *likely]
-    first = [each for each in dict.fromkeys(near) if each in all_places and each != place]
+    near = dict.fromkeys([None, *likely])
+    first = [each for each in near if each in all_places and each != place]
     for group in (first, [each for each in all_places if each not in near and each != place]):
         if not unknown:
             return

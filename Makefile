@@ -76,8 +76,9 @@ golden: .venv-dev ## render the golden rulesets in tests/unit/golden anew; read 
 	@.venv-dev/bin/python tests/tools/golden.py $(ARGS)
 
 docs: export PYTHONPATH := $(CURDIR)/.ansible/collections
-docs: .venv-dev ## write what is generated in docs/nat.md anew; read the words around it again
+docs: .venv-dev ## write what is generated in docs/ anew; read the words around it again
 	@.venv-dev/bin/python tests/tools/nat_page.py
+	@.venv-dev/bin/python tests/tools/lab_schema.py
 
 format: .venv-dev ## let ruff write the code as lint wants it
 	@.venv-dev/bin/ruff format -q . --exclude plugins/modules --exclude plugins/module_utils

@@ -72,18 +72,20 @@ class Reading:
 
     def everything(self) -> tuple[str, list[Site]]:
         """The lab's name and its nodes, the host first. What is wrong is in ``problems``."""
-        definition = self._definition
         shapes = self._check()
-        if not isinstance(definition, dict):
-            return "", []
-        self.pool = () if ("pool",) in self._odd else self._parts.pool(definition.get("pool"), ("pool",))
-        sites = [Site(None, self._node(definition, ()), ())]
-        if ("namespaces",) not in self._odd or isinstance(definition.get("namespaces"), dict):
-            for entry in unfold(definition.get("namespaces"), ("namespaces",), self.problems):
-                sites.append(self._namespace(entry))
+        sites = self._sites(self._definition) if isinstance(self._definition, dict) else []
         shapes.settle(self.problems)
         self.problems = shapes
-        return definition.get("name", ""), sites
+        return self._definition["name"] if sites and not shapes else "", sites
+
+    def _sites(self, definition: t.Mapping[str, t.Any]) -> list[Site]:
+        if ("pool",) not in self._odd:
+            self.pool = self._parts.pool(definition.get("pool"), ("pool",))
+        host = Site(None, self._node(definition, ()), ())
+        namespaces = definition.get("namespaces")
+        if not isinstance(namespaces, dict):
+            return [host]
+        return [host, *(self._namespace(entry) for entry in unfold(namespaces, ("namespaces",), self.problems))]
 
     def _check(self) -> Problems:
         """What the schema says of the file."""

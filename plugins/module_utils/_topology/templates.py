@@ -11,9 +11,11 @@ What has no ``{n}`` inside is the same object in all of them, so that whoever re
 
 from __future__ import annotations
 
+import collections
 import re
 import typing as t
 
+from .._errors import InvalidInput
 from .problems import Problems
 from .spec import Path
 
@@ -85,10 +87,16 @@ def _instances(key: str, body: t.Mapping[str, t.Any], place: Path, problems: Pro
         return []
     inner = {name: part for name, part in body.items() if name not in ("count", "start")}
     _check_marks((key, inner), place, problems)
-    name = _filler(key if _MARK.search(key) else f"{key}{{n}}")
-    filled = _filler(inner)
-    assert name is not None
-    return [Entry(name(number), filled(number) if filled else inner, place) for number in range(start, start + count)]
+    name = _text_filler(key) or (lambda number: f"{key}{number}")
+    fill = _filler(inner)
+    numbers = range(start, start + count)
+    if fill is None:
+        return [Entry(name(number), inner, place) for number in numbers]
+    try:
+        return [Entry(name(number), fill(number), place) for number in numbers]
+    except InvalidInput as error:
+        problems.add(place, str(error))
+        return []
 
 
 def _check_marks(value: t.Any, place: Path, problems: Problems) -> None:
@@ -138,12 +146,20 @@ def _mapping_filler(mapping: t.Mapping[str, t.Any]) -> Fill | None:
         return None
 
     def filled(number: int) -> dict[str, t.Any]:
-        return {
+        made = {
             (_key(key, name(number)) if name else key): (fill(number) if fill else part)
             for key, part, name, fill in parts
         }
+        if len(made) < len(parts):
+            raise _doubled(name(number) if name else key for key, _part, name, _fill in parts)
+        return made
 
     return filled
+
+
+def _doubled(keys: t.Iterable[str]) -> InvalidInput:
+    (key, _count), *_others = collections.Counter(keys).most_common()
+    return InvalidInput(f"two keys become {key} once {{n}} is replaced. Name one of them differently.")
 
 
 def _fillers(key: str, part: t.Any) -> tuple[Fill | None, Fill | None]:

@@ -18,6 +18,7 @@ from .._objects.checks import Interface, Network
 
 _T = t.TypeVar("_T")
 _FAMILIES = ((socket.AF_INET, 4, 32), (socket.AF_INET6, 6, 128))
+_MULTICAST = {4: (0xE0000000, 0xEFFFFFFF), 6: (0xFF << 120, (1 << 128) - 1)}
 _LENGTHS = {str(number): number for number in range(129)}
 
 
@@ -31,7 +32,7 @@ def variant(model: _T, **changes: t.Any) -> _T:
 class Subnet:
     """One network that addresses of the lab are in. There is one object for each, so that identity tells them apart."""
 
-    __slots__ = ("_cheap", "_model", "first", "high", "key", "last", "low", "network", "prefixlen", "version")
+    __slots__ = ("_cheap", "_model", "first", "high", "key", "last", "low", "network", "plain", "prefixlen", "version")
 
     def __init__(self, model: Interface) -> None:
         """``model`` is any address in it."""
@@ -49,6 +50,9 @@ class Subnet:
         """The first address that is free to be chosen: not the network's own."""
         self.last = self.high if narrow or self.version == 6 else self.high - 1
         """The last one: no IPv4 broadcast."""
+        multicast = _MULTICAST[self.version]
+        self.plain = self.low > 0 and (self.high < multicast[0] or self.low > multicast[1])
+        """Whether all addresses in it are of the kind that an interface can have."""
 
     def interface(self, number: int) -> Interface:
         """The address with this number, with its prefix length."""
@@ -139,7 +143,8 @@ class Reader:
 
     def of(self, interface: Interface) -> Held:
         """What is known of an address that is read already."""
-        return Held(interface, int(interface), self.network(interface.network))
+        number, subnet = int(interface), self.network(interface.network)
+        return Held(subnet.interface(number), number, subnet)
 
     def _quick(self, text: str) -> Held | None:
         """An address in a network that was met before, or None: then it has to be read in full."""
@@ -156,8 +161,6 @@ class Reader:
         if shift < 0:
             return None
         subnet = self._subnets.get((version, prefixlen, number >> shift << shift))
-        if subnet is None:
+        if subnet is None or not subnet.plain or not subnet.first <= number <= subnet.last:
             return None
-        # An interface may have the first address of an IPv6 network, though none is chosen for it.
-        plain = subnet.first <= number <= subnet.last
-        return Held(subnet.interface(number), number, subnet) if plain else None
+        return Held(subnet.interface(number), number, subnet)

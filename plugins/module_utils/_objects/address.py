@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import typing as t
 from dataclasses import dataclass, field
 from shlex import quote
@@ -24,6 +25,7 @@ from .route import TABLES, Route
 from .words import place
 
 _HALF = 1  # some VPNs write the default route as two halves of everything
+_RT_SCOPE_LINK = 253  # linux/rtnetlink.h
 _IFA_F_SECONDARY, _IFA_F_PERMANENT = 0x01, 0x80  # linux/if_addr.h
 
 
@@ -120,6 +122,11 @@ def decode(netns: str | None, device: str, message: t.Any) -> Address:
         permanent=bool(flags & _IFA_F_PERMANENT),
         secondary=message["family"] == 2 and bool(flags & _IFA_F_SECONDARY),
     )
+
+
+def comes_by_itself(message: t.Any) -> bool:
+    """Whether the kernel's message is about a link-local IPv6 address that nobody has to keep in mind."""
+    return message["scope"] == _RT_SCOPE_LINK and message["family"] == socket.AF_INET6
 
 
 def dropped(state: State, now: Link, wanted: Link) -> tuple[Step, ...]:

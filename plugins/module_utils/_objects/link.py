@@ -150,6 +150,11 @@ def _parent(
     return _name(kernel, netns, index, names)
 
 
+def name_of(message: t.Any) -> str:
+    """The name of a link, from the kernel's message."""
+    return str(message.get_attr("IFLA_IFNAME"))
+
+
 def kind_of(message: t.Any) -> str | None:
     """The kind of a link, from the kernel's message."""
     info = message.get_attr("IFLA_LINKINFO")

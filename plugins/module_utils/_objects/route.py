@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import typing as t
 from dataclasses import dataclass
@@ -198,13 +199,12 @@ def of_messages(netns: str | None, devices: t.Mapping[int, str], messages: t.Ite
 
 
 def _decode(netns: str | None, version: int, message: t.Any, devices: t.Mapping[int, str]) -> Route:
-    anywhere = "0.0.0.0" if version == 4 else "::"
     metrics = message.get_attr("RTA_METRICS")
     source = message.get_attr("RTA_PREFSRC")
     name = _TYPE_NAMES[message["type"]]
     return Route(
         netns=netns,
-        destination=ipaddress.ip_network(f"{message.get_attr('RTA_DST') or anywhere}/{message['dst_len']}"),
+        destination=_network(version, message.content("RTA_DST"), message["dst_len"]),
         hops=_decode_hops(message, devices) if name == "unicast" else (),
         source=ipaddress.ip_address(source) if source else None,
         metric=message.get_attr("RTA_PRIORITY") or 0,
@@ -213,6 +213,18 @@ def _decode(netns: str | None, version: int, message: t.Any, devices: t.Mapping[
         mtu=metrics.get_attr("RTAX_MTU") if metrics else None,
         protocol=message["proto"],
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _network(version: int, packed: bytes | None, length: int) -> Network:
+    """The network in a message; most of a lab's routes are default routes."""
+    kind = ipaddress.IPv4Network if version == 4 else ipaddress.IPv6Network
+    return kind((int.from_bytes(packed or b"", "big"), length))
+
+
+@functools.lru_cache(maxsize=1024)
+def _address(text: str) -> Address:
+    return ipaddress.ip_address(text)
 
 
 def _decode_hops(message: t.Any, devices: t.Mapping[int, str]) -> tuple[NextHop, ...]:
@@ -228,7 +240,7 @@ def _decode_hop(record: t.Any, index: int | None, weight: int, flags: int, devic
     if gateway is None and isinstance(via, dict):
         gateway = via.get("addr")
     return NextHop(
-        ipaddress.ip_address(gateway) if gateway else None,
+        _address(gateway) if gateway else None,
         devices.get(index, f"index {index}") if index else None,
         weight,
         bool(flags & _RTNH_F_ONLINK),

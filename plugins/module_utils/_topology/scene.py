@@ -17,6 +17,7 @@ from .._errors import NotFound
 from .._kernel import labs, namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
 from .._objects import address, impairment, link, machine, netns, route, sysctl, way
+from .._objects.checks import Interface
 from .._objects.link import Peer
 from .._objects.nat import Nat
 from .record import Record
@@ -200,11 +201,11 @@ def _see(kernel: Kernel, place: str | None, node: Node | None, record: Record | 
     """Look at one namespace; ``items`` gets its addresses and routes."""
     sock = kernel.rtnl(place)
     links = rtnl.dump_links(sock)
-    names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in links}
+    names = {message["index"]: link.name_of(message) for message in links}
     kernel.learn_indexes(place, {name: index for index, name in names.items()})
     if place is not None:
         items += _loopback(place, links)
-        items += _addresses(place, names, rtnl.all_addresses(sock))
+        items += _addresses(place, names, rtnl.all_addresses(sock), node)
         items += route.of_messages(place, names, filter(_is_made, rtnl.all_routes(sock)))
     else:
         items += _on_host(kernel, names, node, record)
@@ -230,7 +231,7 @@ def _may_be_impaired(node: Node, links: t.Iterable[t.Any]) -> bool:
 def _on_host(kernel: Kernel, names: t.Mapping[int, str], host: Node | None, record: Record | None) -> list[Item]:
     """Addresses of the host, and its routes where they matter: they may be many."""
     sock = kernel.rtnl(None)
-    items = _addresses(None, names, rtnl.all_addresses(sock))
+    items = _addresses(None, names, rtnl.all_addresses(sock), host)
     have = {(item.device, item.interface) for item in items if isinstance(item, address.Address)}
     wanted = {(each.name, interface) for each in (host.links if host else ()) for interface in each.addresses}
     if not wanted <= have or (host and host.routes) or (record and record.routes):
@@ -248,9 +249,18 @@ def _loopback(place: str, links: t.Sequence[t.Any]) -> list[Item]:
     return []
 
 
-def _addresses(place: str | None, names: t.Mapping[int, str], messages: t.Iterable[t.Any]) -> list[Item]:
+def _addresses(
+    place: str | None, names: t.Mapping[int, str], messages: t.Iterable[t.Any], node: Node | None
+) -> list[Item]:
+    """All addresses but those of lo, and the link-local ones that come by themselves: unless the file names such addresses."""
+    named = node is not None and any(_is_link_local(interface) for each in node.links for interface in each.addresses)
     found = ((m["index"], m) for m in messages)
-    return [address.decode(place, names[index], m) for index, m in found if index != _LO and index in names]
+    kept = [(index, m) for index, m in found if index != _LO and index in names]
+    return [address.decode(place, names[index], m) for index, m in kept if named or not address.comes_by_itself(m)]
+
+
+def _is_link_local(interface: Interface) -> bool:
+    return interface.version == 6 and interface.is_link_local
 
 
 def _is_made(message: t.Any) -> bool:

@@ -16,8 +16,8 @@ description:
   - What is there already and as it should be is left alone, so that traffic goes on; a second run changes nothing.
   - The whole file is checked before anything is sent to the managed host. Each mistake is told as C(FILE:LINE:COLUMN), all of
     them at once.
-  - A run that takes longer than a second shows how far it is, such as C(lab red-blue on HOST: namespaces 340/1000). With C(async)
-    or C(no_log), or in check mode, it doesn't.
+  - "A run that takes longer than a second shows how far it is, such as C(lab red-blue on HOST: namespaces 340/1000). With C(async)
+    or C(no_log), or in check mode, it doesn't."
   - Everything that belongs to the lab carries its name as a mark in the kernel. Other labs, and what was made by hand, are never
     changed or removed unless O(adopt) or O(force) says so.
 options:

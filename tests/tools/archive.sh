@@ -25,4 +25,4 @@ unset ANSIBLE_CONFIG
 export ANSIBLE_COLLECTIONS_PATH=$scratch/collections
 ansible-galaxy collection install --offline --collections-path "$ANSIBLE_COLLECTIONS_PATH" "$archive"
 ansible-doc --list patchbay.netns
-ansible-playbook --syntax-check --inventory localhost, patchbay.netns.site patchbay.netns.teardown
+ansible-playbook --syntax-check --inventory localhost, patchbay.netns.site patchbay.netns.teardown patchbay.netns.lab

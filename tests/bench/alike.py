@@ -5,7 +5,7 @@
 """Times of programs can be compared when they have built the same: what ``ip`` says of the lab, and whether it answers.
 
 Left out is what differs between any two labs (MAC addresses, numbers, what IPv6 chose itself) and by what ours knows its
-own: names of a group, the alias of lo, the protocol of a route.
+own: the group of a link, the alias of lo, the protocol of a route.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from typing import Any
 from lab import Lab
 
 _LINK = ("ifname", "mtu", "master", "link_type")
+_CHOSEN = ("inet6_addr_gen_mode",)  # people leave this to the kernel; what leaves IPv6 out has less to do
 _ADDRESS = ("family", "local", "prefixlen", "broadcast", "scope", "nodad")
 _ROUTE = ("dst", "gateway", "dev", "scope", "prefsrc")
 
 
-def read(lab: Lab) -> dict[str, Any]:
-    """Everything about the lab that has to be the same whoever built it."""
+def read(lab: Lab, *, strict: bool) -> dict[str, Any]:
+    """Everything about the lab that has to be the same whoever built it; ``strict``: also what people don't care for."""
     spaces = [None, *(cable.netns for cable in lab.cables())]
-    return {space or "host": {"links": _links(space), "routes": _routes(space)} for space in spaces}
+    return {space or "host": {"links": _links(space, strict=strict), "routes": _routes(space)} for space in spaces}
 
 
 def must_answer(lab: Lab) -> None:
@@ -44,14 +45,15 @@ def _ip(space: str | None, *command: str) -> list[dict[str, Any]]:
     return found
 
 
-def _links(space: str | None) -> list[dict[str, Any]]:
+def _links(space: str | None, *, strict: bool) -> list[dict[str, Any]]:
     found = []
     for link in _ip(space, "address", "show"):
-        addresses = [_only(each, _ADDRESS) for each in link["addr_info"] if each.get("protocol") != "kernel_ll"]
+        addresses = [_only(each, _ADDRESS) for each in link["addr_info"]]
         kind = link.get("linkinfo", {}).get("info_kind")
         up = "UP" in link["flags"]
         chosen = [each for each in addresses if each.get("scope") != "link"]
-        found.append({**_only(link, _LINK), "kind": kind, "up": up, "addresses": chosen})
+        facts = _only(link, _LINK + _CHOSEN if strict else _LINK)
+        found.append({**facts, "kind": kind, "up": up, "addresses": chosen})
     return sorted(found, key=lambda each: str(each["ifname"]))
 
 

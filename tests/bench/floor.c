@@ -208,6 +208,29 @@ static void link_up(struct batch *batch, int index)
     begin(batch, RTM_NEWLINK, 0, &link, sizeof link);
 }
 
+/* Without IPv6 nobody needs an address that IPv6 chooses, and a thousand of these keep a machine busy for seconds. Of a
+ * link that is still down; in the message that brings it up it would come too late. */
+static void without_link_local(struct batch *batch, int index)
+{
+    struct ifinfomsg link = {.ifi_index = index};
+    unsigned char none = IN6_ADDR_GEN_MODE_NONE;
+    struct rtattr *spec, *family;
+
+    begin(batch, RTM_NEWLINK, 0, &link, sizeof link);
+    spec = nest(batch, IFLA_AF_SPEC);
+    family = nest(batch, AF_INET6);
+    put(batch, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+    close_nest(batch, family);
+    close_nest(batch, spec);
+}
+
+static void first_up(struct batch *batch, int index)
+{
+    if (!both_families)
+        without_link_local(batch, index);
+    link_up(batch, index);
+}
+
 static void add_addresses(struct batch *batch, int index, int bridge, int host)
 {
     struct ifaddrmsg address = {.ifa_family = AF_INET, .ifa_prefixlen = 16, .ifa_index = index};
@@ -316,7 +339,7 @@ static void make_chunk(int host, int from, int to)
     send_batch(host, &batch);
     for (number = from; number < to; number++) {
         link_up(&batch, 1);
-        link_up(&batch, PEER_INDEX);
+        first_up(&batch, PEER_INDEX);
         add_addresses(&batch, PEER_INDEX, number / per_bridge(), number % per_bridge() + 1);
         add_default_routes(&batch, PEER_INDEX, number / per_bridge());
         send_batch(sockets[number - from], &batch);
@@ -349,7 +372,7 @@ static void up(int host)
         make_chunk(host, first, first + CHUNK < count ? first + CHUNK : count);
     must(setns(home, CLONE_NEWNET), "setns");
     for (bridge = 0; bridge < bridges; bridge++) {
-        link_up(&batch, index_of_bridge(bridge));
+        first_up(&batch, index_of_bridge(bridge));
         add_addresses(&batch, index_of_bridge(bridge), bridge, GATEWAY);
     }
     send_batch(host, &batch);

@@ -93,12 +93,12 @@ class Step(abc.ABC):
     def apply(self, kernel: Kernel) -> None:
         """Do it, or have the kernel handle send what does it when it next sends. Raises KernelError."""
 
-    @classmethod
-    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:  # noqa: B027 - most effects are there at once
+    @classmethod  # noqa: B027 - most effects are there at once
+    def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
         """Wait until the effects of these steps, all of this class, are there, when all steps of the run were carried out."""
 
-    @classmethod
-    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:  # noqa: B027 - most steps leave nothing to do
+    @classmethod  # noqa: B027 - most steps leave nothing to do
+    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
         """Do the rest of these steps, which can't be undone, once it is certain that nothing else fails."""
 
     def rehearse(self, kernel: Kernel) -> None:  # noqa: B027 - most kinds have nobody to ask

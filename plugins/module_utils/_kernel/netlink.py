@@ -201,7 +201,7 @@ class NetlinkSocket:
                 end = start + length
                 if sequence == wanted:
                     interrupted |= flags & _DUMP_INTR
-                    if kind == _DONE or kind == _ERROR:
+                    if kind in (_DONE, _ERROR):
                         refusal = _refusal(flags, data, start, end, 0)
                         if refusal is not None:
                             raise refusal

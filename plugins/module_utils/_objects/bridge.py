@@ -165,9 +165,11 @@ class Bridge:
             now = Link(self.netns, self.device, "bridge", mac, 1500, options=able)
             steps.append(MakeLink((), (now,)))
             steps += sysctl.without_duplicate_detection(self.netns, self.device, self.addresses)
-        if now.options is not None and now.options.ageing_time is None:  # not to be seen at present
-            now = replace(now, options=replace(now.options, ageing_time=self.options.ageing_time))
-        options = _delayed(_merged(now.options or BridgeOptions(), self.options, able), self.options)
+        here = _of(now)
+        if now.options is not None and here.ageing_time is None:  # not to be seen at present
+            here = replace(here, ageing_time=self.options.ageing_time)
+            now = replace(now, options=here)
+        options = _delayed(_merged(here, self.options, able), self.options)
         wanted = link.with_defaults(now, mac=self.mac, mtu=self.mtu, options=options)
         wanted = replace(wanted, up=self.up)
         changes = changed(now, wanted, address.dropped(state, now, wanted))
@@ -239,6 +241,11 @@ def _options(params: t.Mapping[str, t.Any]) -> BridgeOptions:
     return replace(options, **times)
 
 
+def _of(now: Link) -> BridgeOptions:
+    """What a link has of a bridge's own."""
+    return now.options if isinstance(now.options, BridgeOptions) else BridgeOptions()
+
+
 def _given(options: BridgeOptions) -> dict[str, t.Any]:
     """The options that were named."""
     return {name: value for name, value in vars(options).items() if value is not None}
@@ -278,7 +285,7 @@ def _pristine(wanted: BridgeOptions) -> BridgeOptions:
         probe = Link(None, "probe", "bridge", "02:00:00:00:00:01", 1500)
         MakeLink((), (probe,)).apply(kernel)
         made = link.observe(kernel, None, probe.name) or probe
-        options = made.options or BridgeOptions()
+        options = _of(made)
         for name in _FEATURES.keys() & _given(wanted).keys():
             try:
                 for step in changed(made, replace(made, options=replace(options, **{name: getattr(wanted, name)}))):

@@ -92,7 +92,7 @@ def _plan_cable(ctx: Context, out: LinkPlan, start: dict[End, Link], one: LinkSp
     ends = [(each.netns, each.name) for each in (one, other)]
     now = [ctx.links.get(end) for end in ends]
     if all(now) and all(_is_end(each, spec) for each, spec in zip(now, (one, other))):
-        if all([ctx.claim(each) for each in now if each]):
+        if all([ctx.claim(each) for each in now if each]):  # noqa: C419 - both are asked, each refusal is told
             start.update((end, each) for end, each in zip(ends, now) if each)
         return
     for each in now:

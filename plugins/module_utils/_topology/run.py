@@ -12,7 +12,7 @@ import contextlib
 import typing as t
 
 from .._engine.model import State, Step
-from .._engine.run import Watch, carry_out, manner, unwatched, uncollected
+from .._engine.run import Watch, carry_out, manner, uncollected, unwatched
 from .._errors import InvalidInput
 from .._kernel import labs
 from .._kernel.interruption import deferred

@@ -17,8 +17,8 @@ from .._objects.impairment import Impaired
 from .._objects.impairment import shown as impairment_words
 from .._objects.link import Link
 from .._objects.nat import NatTable
-from .._objects.netns import Loopback, Namespace, Resolver
 from .._objects.nat_specs import ForwardSpec
+from .._objects.netns import Loopback, Namespace, Resolver
 from .._objects.route import Route
 from .._objects.sysctl import Sysctl
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import time
 import typing as t
-from dataclasses import dataclass, replace
 from shlex import quote
 
 from .._engine.model import Step
@@ -23,6 +22,7 @@ from . import link_options, words
 from .link import Link
 from .words import place
 
+_LEAST_MTU = 68  # bytes, ETH_MIN_MTU
 _NOTICED = 2.0  # seconds: far more than the kernel needs to notice a carrier, far less than anybody waits
 
 
@@ -91,15 +91,10 @@ class CutCable(Step):
         return [f"{words.ip(link.netns)} link del dev {quote(link.name)}"]
 
 
-@dataclass(frozen=True)
 class MakeLink(Step):
-    """Creates or removes a link of any kind but veth, in its bridge and up if it is to be.
-
-    With ``pinned`` a bridge keeps its MTU whatever its ports have: that takes a message of its own.
-    """
+    """Creates or removes a link of any kind but veth, in its bridge and up if it is to be."""
 
     phase = "links"
-    pinned: bool = False
 
     def apply(self, kernel: Kernel) -> None:
         if not self.after:
@@ -111,14 +106,7 @@ class MakeLink(Step):
         if link.parent is not None:
             index = kernel.index(link.netns, link.parent)
             (data if link.kind == "vxlan" else attributes).append([_PARENTS.get(link.kind, "IFLA_LINK"), index])
-        # A bridge's MTU is pinned by a change of it, and what it is already is no change (br_change_mtu in net/bridge).
-        made = replace(link, mtu=_another_mtu(link)) if self.pinned else link
-        _create(kernel, made, data, attributes, f"create {link.title}")
-        if self.pinned:
-            rtnl.change_link(kernel.rtnl(link.netns), link.name, [["IFLA_MTU", link.mtu]], f"change {link.title}")
-
-    def undo(self) -> list[Step]:
-        return [replace(self, before=self.after, after=self.before, lost=()), *self.lost]
+        _create(kernel, link, data, attributes, f"create {link.title}")
 
     def commands(self) -> list[str]:
         link = (self.after or self.before)[0]
@@ -127,9 +115,7 @@ class MakeLink(Step):
             return [f"{ip} link del dev {quote(link.name)}"]
         parent = f"link {quote(link.parent)} " if link.parent and link.kind not in _PARENTS else ""
         kind = link_options.words(link.kind, link.options, link.parent)
-        pin = [f"{ip} link set dev {quote(link.name)} mtu {link.mtu}"] if self.pinned else []
-        made = replace(link, mtu=_another_mtu(link)) if self.pinned else link
-        return [f"{ip} link add {parent}{_words(made)} type {kind}", *pin, *_placing(link)]
+        return [f"{ip} link add {parent}{_words(link)} type {kind}", *_placing(link)]
 
 
 _PARENTS = {"vxlan": "IFLA_VXLAN_LINK"}
@@ -192,9 +178,7 @@ class ChangeLink(Step):
         attributes: rtnl.Attributes = []
         if after.mac != before.mac:
             attributes.append(["IFLA_ADDRESS", after.mac])
-        if _is_taken_over(before, after) and after.mtu == before.mtu:
-            rtnl.change_link(sock, after.name, [["IFLA_MTU", _another_mtu(after)]], doing)
-        if after.mtu != before.mtu or _is_taken_over(before, after):
+        if after.mtu != before.mtu:
             attributes.append(["IFLA_MTU", after.mtu])
         if after.group != before.group:
             attributes.append(["IFLA_GROUP", after.group])
@@ -227,9 +211,7 @@ class ChangeLink(Step):
             out.append(f"{ip} link set dev {name} type bridge {link_options.bridge_words(changes)}")
         if after.mac != before.mac:
             out.append(f"{ip} link set dev {name} address {after.mac}")
-        if _is_taken_over(before, after) and after.mtu == before.mtu:
-            out.append(f"{ip} link set dev {name} mtu {_another_mtu(after)}")
-        if after.mtu != before.mtu or _is_taken_over(before, after):
+        if after.mtu != before.mtu:
             out.append(f"{ip} link set dev {name} mtu {after.mtu}")
         if before.link_local and not after.link_local:
             out.append(f"{ip} link set dev {name} addrgenmode none")
@@ -244,13 +226,29 @@ class ChangeLink(Step):
         return out
 
 
-def _another_mtu(link: Link) -> int:
-    return link.mtu + 1 if link.mtu < 65535 else link.mtu - 1
+class PinMtu(Step):
+    """Makes a bridge keep its MTU, which otherwise follows that of its ports (br_mtu_auto_adjust in net/bridge/br_if.c).
 
+    Changing it does that, and setting it to what it is changes nothing: hence the detour. There is nothing to take back.
+    """
 
-def _is_taken_over(before: Link, after: Link) -> bool:
-    """Whether a bridge becomes a lab's: from then on its MTU no longer follows its ports, for it was said."""
-    return after.kind == "bridge" and after.group != before.group
+    phase = "interfaces"
+
+    def apply(self, kernel: Kernel) -> None:
+        (link,) = self.after
+        for mtu in self._mtus():
+            rtnl.change_link(kernel.rtnl(link.netns), link.name, [["IFLA_MTU", mtu]], f"change {link.title}")
+
+    def undo(self) -> list[Step]:
+        return []
+
+    def commands(self) -> list[str]:
+        (link,) = self.after
+        return [f"{words.ip(link.netns)} link set dev {quote(link.name)} mtu {mtu}" for mtu in self._mtus()]
+
+    def _mtus(self) -> tuple[int, int]:
+        (link,) = self.after
+        return (link.mtu - 1 if link.mtu > _LEAST_MTU else link.mtu + 1, link.mtu)
 
 
 def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
@@ -271,12 +269,11 @@ def settle_all(kernel: Kernel, links: t.Iterable[Link]) -> None:
     deadline = time.monotonic() + _NOTICED
     for netns, names in waiting.items():
         # The kernel goes through them in order, so the last one is asked for first: asking for one is cheap.
-        for unnoticed in ({list(names)[-1]}, set(names)):
-            while time.monotonic() < deadline:
+        for group in ({list(names)[-1]}, set(names)):
+            unnoticed = group
+            while unnoticed and time.monotonic() < deadline:
                 unnoticed = carriers.unnoticed(kernel.rtnl(netns), unnoticed)
-                if not unnoticed:
-                    break
-                time.sleep(0.001)
+                time.sleep(0.001 if unnoticed else 0)
 
 
 def changed(now: Link, wanted: Link, lost: tuple[Step, ...] = ()) -> list[Step]:

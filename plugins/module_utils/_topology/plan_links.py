@@ -16,7 +16,7 @@ from .._errors import Conflict, PatchbayError, Unsupported
 from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
-from .._objects.link_steps import ChangeLink, CutCable, MakeLink, VethPair
+from .._objects.link_steps import ChangeLink, CutCable, MakeLink, PinMtu, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute
 from .context import Context, End
 from .scene import Lacking
@@ -54,8 +54,10 @@ def plan(ctx: Context) -> LinkPlan:
     for node in ctx.lab.nodes:
         changes = out.changed.setdefault(node.netns, [])
         for spec in sorted(node.links, key=lambda each: each.kind == "bridge"):
-            if (spec.netns, spec.name) in start:
-                changes += _plan_properties(ctx, spec, start[spec.netns, spec.name])
+            now = start.get((spec.netns, spec.name))
+            if now is not None:
+                changes += _plan_properties(ctx, spec, now)
+                changes += _pinned(ctx, start, spec, now) if spec.kind == "bridge" else []
     _check_ports(ctx)
     for each in ctx.state.of(Lacking):
         ctx.refuse(Unsupported(f"this kernel can't do what the lab asks for: {each.feature} {each.reason}", feature=each.feature))
@@ -146,7 +148,7 @@ def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: Link
         _remove(ctx, out.first, now)
     start[end] = wanted
     ctx.made.add(end)
-    out.made.append(MakeLink((), (wanted,), pinned=wanted.kind == "bridge"))
+    out.made.append(MakeLink((), (wanted,)))
 
 
 # ---- properties and addresses
@@ -178,6 +180,20 @@ def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
     except PatchbayError as error:
         ctx.refuse(error)
         return []
+
+
+def _pinned(ctx: Context, start: t.Mapping[End, Link], spec: LinkSpec, now: Link) -> list[Step]:
+    """A bridge keeps its MTU when it gets a port with another one: that has to be said once."""
+    ports = [each for each in ctx.nodes[spec.netns].links if each.bridge == spec.name and each.mtu != spec.mtu]
+    new = now.group != ctx.group or (spec.netns, spec.name) in ctx.made
+    if not any(new or _differs(each, start.get((each.netns, each.name))) for each in ports):
+        return []
+    wanted = variant(now, mtu=spec.mtu, up=spec.up, group=ctx.group)
+    return [PinMtu((wanted,), (wanted,))]
+
+
+def _differs(spec: LinkSpec, now: Link | None) -> bool:
+    return now is None or (now.mtu, now.bridge) != (spec.mtu, spec.bridge)
 
 
 def _options(spec: LinkSpec, now: Link) -> link.Options | None:
@@ -291,7 +307,7 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
     if now.kind == "veth":
         steps.append(VethPair(tuple(ends), (), tuple(lost)))
     else:
-        steps.append(MakeLink(tuple(ends), (), tuple(lost), pinned=now.kind == "bridge"))
+        steps.append(MakeLink(tuple(ends), (), (*lost, PinMtu((now,), (now,))) if now.kind == "bridge" else tuple(lost)))
 
 
 def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:

@@ -12,7 +12,7 @@ import contextlib
 import typing as t
 
 from .._engine.model import State, Step
-from .._engine.run import Watch, carry_out, manner, uncollected, unwatched
+from .._engine.run import Watch, carry_out, uncollected, unwatched
 from .._errors import InvalidInput
 from .._kernel import labs
 from .._kernel.interruption import deferred
@@ -94,7 +94,7 @@ def _result(wish: Lab, observed: State, steps: t.Sequence[Step], *, whole: bool)
     }
     if whole:
         before, after = tree.difference(wish.name, work)
-        words = manner(work, {"": before} if before else {}, {"": after} if after else {})
+        words = _manner(wish, work)
         result["diff"] = {
             "before": before,
             "after": after,
@@ -102,6 +102,15 @@ def _result(wish: Lab, observed: State, steps: t.Sequence[Step], *, whole: bool)
             "after_header": f"after ({words})",
         }
     return result
+
+
+def _manner(wish: Lab, work: t.Sequence[Step]) -> str:
+    """What became of the lab, in the words of the diff."""
+    if not work:
+        return "unchanged"
+    if not wish.spec.namespaces and not wish.spec.host.links:
+        return "removed"
+    return "created" if wish.record is None else "changed in place"
 
 
 def _shown(spec: LabSpec) -> dict[str, t.Any]:

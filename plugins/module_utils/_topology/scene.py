@@ -191,7 +191,7 @@ def _look_inside(
                 continue
             now = link.decode(kernel, place, message, names=names, peer=peers.get(Place(place, message["index"])))
             spec = wanted.get((place, now.name))
-            if spec is None or (spec.kind, spec.peer, spec.parent) != (now.kind, now.peer, now.parent):
+            if spec is None or now.kind not in ("veth", "bridge") or (spec.kind, spec.peer) != (now.kind, now.peer):
                 now = replace(now, link_local=link.has_link_local(message))  # it may have to be made again
             items.append(now)
     return items

@@ -11,12 +11,15 @@ Making a module's archive, starting an interpreter and reading the archive takes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
+import signal
 import sys
+import threading
 import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ansible import constants
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -56,7 +59,8 @@ def run(
         return None
     params = validated.validated_parameters
     try:
-        result = work(params)
+        with _requests_to_end_obeyed_afterwards():
+            result = work(params)
     except PatchbayError as error:
         result = failure(error)
     return {**plain(result), "invocation": {"module_args": params}}
@@ -65,6 +69,30 @@ def run(
 def plain(data: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The data as it is on the other side of a module: lists, mappings with texts as keys, and none of Ansible's own classes."""
     return t.cast("dict[str, t.Any]", json.loads(json.dumps(data, default=str)))
+
+
+@contextlib.contextmanager
+def _requests_to_end_obeyed_afterwards() -> Iterator[None]:
+    """Pass on, after the block, what asked this process to end meanwhile.
+
+    The engine takes such signals for itself, to take back what it did. A worker of Ansible that stayed alive then would wait for
+    ever for somebody to take its result.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        with contextlib.suppress(BlockingIOError):
+            for number in os.read(reader, 4096):
+                if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.raise_signal(number)
+        os.close(reader)
+        os.close(writer)
 
 
 def failure(error: PatchbayError) -> dict[str, t.Any]:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import re
 import shlex
+import signal
 import threading
 import time
 import typing as t
@@ -34,6 +35,8 @@ _LOOK = (
     '&& [ -n "$pid" ] && [ -d "/proc/$pid" ] && printf "%s\\n" "$line"'
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+_FOR_THE_MAIN_THREAD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 Show = Callable[[str], None]
 
@@ -74,7 +77,11 @@ def watched(look: Callable[[], str], lines: Lines, *, first: float = FIRST, paus
     """
     over = threading.Event()
     thread = threading.Thread(target=_watch, args=(look, lines, over, first, pause), daemon=True)
+    # The system may hand a signal to any thread that does not block it. One that another thread gets does not wake the main
+    # thread, which would go on waiting for the host although it was asked to end.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_MAIN_THREAD)
     thread.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
 import sys
 import types
 import typing as t
@@ -23,6 +24,8 @@ from ansible.plugins.loader import become_loader, connection_loader, init_plugin
 from ansible.template import Templar
 from ansible_collections.patchbay.netns.plugins.action import topology
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import MissingLibrary, NotOurs
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel import interruption
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel.interruption import deferred
 from ansible_collections.patchbay.netns.plugins.plugin_utils import _in_process, _progress
 
 LAB = """\
@@ -259,6 +262,29 @@ def test_an_error_here_is_what_the_module_would_answer(world: World, calls: Call
     answer = world.run(definition={"name": "red-blue"})
     del answer["invocation"]
     assert answer == {"failed": True, "msg": "Not ours.", "code": "NOT_OURS", "details": {"device": ["red", 1]}}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_obeyed_once_the_work_is_taken_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    events: list[str] = []
+
+    def work(*_arguments: t.Any, **_options: t.Any) -> dict[str, t.Any]:
+        with deferred():
+            signal.raise_signal(number)
+            events.append("taken back")
+            interruption.check()
+        return RESULT
+
+    monkeypatch.setattr(topology._door, "topology", work)
+    before = signal.signal(number, lambda *_arguments: events.append("obeyed"))
+    try:
+        answer = world.run(definition={"name": "red-blue"})
+    finally:
+        signal.signal(number, before)
+    assert events == ["taken back", "obeyed"]
+    assert answer["code"] == "INTERRUPTED"
 
 
 @pytest.mark.parametrize(

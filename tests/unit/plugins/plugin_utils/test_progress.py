@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -125,6 +126,19 @@ def test_a_look_that_hangs_does_not_hold_the_work_up(monkeypatch: pytest.MonkeyP
     looked(lambda: str(free.wait(10)), seconds=0.05)
     assert time.monotonic() - begun < 5
     free.set()
+
+
+def test_requests_to_end_are_for_the_thread_that_works() -> None:
+    masks = []
+
+    def look() -> str:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        return SEEN
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    looked(look)
+    assert masks[0] >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_an_error_of_the_work_passes_through() -> None:

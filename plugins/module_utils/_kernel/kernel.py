@@ -76,8 +76,11 @@ class Kernel:
 
     # ---- namespaces
 
-    def create(self, netns: str, *, alias: str, up: bool) -> None:
-        """Make a namespace whose lo has the alias before anybody can see it. Raises KernelError."""
+    def create(self, netns: str, *, alias: str, up: bool, leftover: bool = False) -> None:
+        """Make a namespace whose lo has the alias before anybody can see it. Raises KernelError.
+
+        ``leftover`` says that there is a file of this name, which is no namespace.
+        """
         if not self._shared:
             namespaces.share_directory()
             self._shared = True
@@ -90,7 +93,7 @@ class Kernel:
             sock.queue = self._queue
 
         try:
-            namespaces.create(netns, prepare)
+            namespaces.create(netns, prepare, leftover=leftover)
         except BaseException:
             self.forget(netns)
             raise

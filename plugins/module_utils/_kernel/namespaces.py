@@ -65,16 +65,24 @@ def exists(name: str) -> bool:
 
 def is_stale(name: str) -> bool:
     """Whether the file is there but is no namespace, and stays so for longer than iproute2 needs to mount it."""
+    return name in stale([name])
+
+
+def stale(names: t.Iterable[str]) -> set[str]:
+    """Those of the names that are stale, after one wait for all of them."""
     deadline = time.monotonic() + _MOUNT_WINDOW
-    while True:
-        try:
-            if _is_namespace(path(name)):
-                return False
-        except FileNotFoundError:
-            return os.path.islink(path(name))  # a dangling link is stale, no file at all is not
-        if time.monotonic() > deadline:
-            return True
+    left = {name for name in names if _looks_stale(name)}
+    while left and time.monotonic() < deadline:
         time.sleep(0.005)
+        left = {name for name in left if _looks_stale(name)}
+    return left
+
+
+def _looks_stale(name: str) -> bool:
+    try:
+        return not _is_namespace(path(name))
+    except FileNotFoundError:
+        return os.path.islink(path(name))  # a dangling link is stale, no file at all is not
 
 
 def open_file(name: str | None) -> int:
@@ -188,14 +196,14 @@ def share_directory() -> None:
         raise _denied(f"share {DIRECTORY}", error) from None
 
 
-def create(name: str, prepare: t.Callable[[], object]) -> None:
+def create(name: str, prepare: t.Callable[[], object], *, leftover: bool = False) -> None:
     """Create a namespace. ``prepare`` runs inside it before anybody can see it by name.
 
-    The directory must be shared. A stale file of the same name is replaced. Nothing is left behind on failure. Raises
-    KernelError.
+    The directory must be shared. A stale file of the same name is replaced, one that is known to be a ``leftover`` at once.
+    Nothing is left behind on failure. Raises KernelError.
     """
     try:
-        with _directory_lock(), _new_file(name), inside_new():
+        with _directory_lock(), _new_file(name, leftover=leftover), inside_new():
             prepare()
             syscalls.mount(_OWN, path(name), syscalls.MS_BIND)
     except OSError as error:
@@ -213,10 +221,10 @@ def attach(name: str, fd: int) -> None:
 
 
 @contextlib.contextmanager
-def _new_file(name: str) -> t.Iterator[None]:
+def _new_file(name: str, *, leftover: bool = False) -> t.Iterator[None]:
     """A file to mount a namespace on, in place of a stale one; it goes when the block fails. Raises OSError."""
     file = path(name)
-    if exists(name) and is_stale(name):
+    if exists(name) and (_looks_stale(name) if leftover else is_stale(name)):
         os.unlink(file)
     os.close(os.open(file, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     try:

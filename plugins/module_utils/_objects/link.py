@@ -35,10 +35,15 @@ What belongs to a lab has the lab's own group, ``lab_group``, instead.
 """
 
 
-def lab_group(name: str) -> int:
-    """The link group of a lab: our mark in the upper half, a hash of its name, never 0, in the lower one."""
-    lower = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2], "big")
-    return GROUP << 16 | (lower or 1)
+def lab_group(name: str, taken: t.Container[int] = ()) -> int:
+    """The link group of a lab: our mark in the upper half, a hash of its name, never 0, in the lower one.
+
+    Of those that are ``taken`` by other labs, it is none: the next one that is free.
+    """
+    lower = int.from_bytes(hashlib.sha256(name.encode()).digest()[:2], "big") or 1
+    while GROUP << 16 | lower in taken:
+        lower = lower % 0xFFFF + 1
+    return GROUP << 16 | lower
 
 
 def is_ours(group: int | None) -> bool:

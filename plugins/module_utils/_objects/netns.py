@@ -120,7 +120,8 @@ class NameNamespace(Step):
         if self.after and self.after[0].live:
             if not kernel.unshelve(name):
                 lo = next((item for item in self.after if isinstance(item, Loopback)), None)
-                kernel.create(name, alias=mark(self.after[0].lab), up=bool(lo and lo.up))
+                alias, leftover = mark(self.after[0].lab), bool(self.before)
+                kernel.create(name, alias=alias, up=bool(lo and lo.up), leftover=leftover)
             return
         if self.before[0].live:
             kernel.shelve(name)

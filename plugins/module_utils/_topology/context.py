@@ -39,12 +39,14 @@ class Context:
         self.purge = purge
         self.adopt = adopt
         self.force = force
-        self.group = link.lab_group(lab.name)
+        others: Others | None = state.get(("others",))
+        self.others: t.Mapping[int, str] = others.labs if others else {}
         self.seed = machine.seed(state)
         self.nodes: dict[str | None, Node] = {node.netns: node for node in lab.nodes}
         self.wanted: dict[End, LinkSpec] = {(each.netns, each.name): each for node in lab.nodes for each in node.links}
         self.links: dict[End, Link] = {(each.netns, each.name): each for each in state.of(Link)}
         self.record: Record | None = state.get(("lab",))
+        self.group = self.record.group if self.record else link.lab_group(lab.name, self.others)
         self.addresses: dict[End, list[Address]] = {}
         for item in state.of(Address):
             self.addresses.setdefault((item.netns, item.device), []).append(item)
@@ -98,10 +100,9 @@ class Context:
 
     def _other(self, now: Link) -> str | None:
         """The other lab that a link belongs to."""
-        others: Others | None = self.state.get(("others",))
         if now.group == self.group or now.group >> 16 != link.GROUP:
             return None
-        return others.labs.get(now.group, "that has no record") if others else "that has no record"
+        return self.others.get(now.group, "that has no record")
 
     def _foreign(self, now: Link, cure: str) -> PatchbayError:
         other = self._other(now)

@@ -62,7 +62,7 @@ class Lab:
             self._refuse_unmarked(ctx, self.claimed)
         ctx.judge()
         work = [*links.first, *named, *links.made, *changed, *translated, *links.last, *removed]
-        return self._recorded(work, kept, leaving)
+        return self._recorded(work, ctx.group, kept, leaving)
 
     def context(self, state: State) -> Context:
         """What the parts of the plan share."""
@@ -102,10 +102,13 @@ class Lab:
             if link is not None and not ctx.owns(link):
                 ctx.refuse(NotOurs.kept(link.title))
 
-    def _recorded(self, work: list[Step], kept: dict[tuple[str, str], str], leaving: t.Collection[str]) -> list[Step]:
+    def _recorded(
+        self, work: list[Step], group: int, kept: dict[tuple[str, str], str], leaving: t.Collection[str]
+    ) -> list[Step]:
         """The steps between two records: what may be there while they run, and what is there afterwards."""
         wanted = Record(
             self.spec.name,
+            group,
             frozenset(node.netns for node in self.spec.namespaces if node.netns is not None),
             frozenset(route.key for route in self.spec.host.routes),
             plan_nat.keys(self.spec),
@@ -115,7 +118,7 @@ class Lab:
         now = self.record
         if now is not None and not self.purge:
             wanted = now.joined(wanted)
-        final = wanted if wanted != Record(self.spec.name) else None
+        final = wanted if wanted != Record(self.spec.name, group) else None
         during = wanted if now is None else now.joined(wanted)
         if not work:
             return record.change(now, final)

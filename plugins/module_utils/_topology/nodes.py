@@ -53,14 +53,15 @@ class Segment:
             found = found._into
         return found
 
-    def join(self, other: Segment) -> None:
-        """Make one of two segments; both must be empty yet."""
+    def join(self, other: Segment) -> bool:
+        """Make one of two segments, both of them empty yet; False when they are one already."""
         one, two = self.whole, other.whole
         if one is two:
-            return
+            return False
         two._into = one
         for tag, part in two._vlans.items():
             one.vlan(tag).join(part)
+        return True
 
     def vlan(self, tag: t.Any) -> Segment:
         """The segment of those who use a tag in this one."""

@@ -60,6 +60,10 @@ class BridgeDraft(t.NamedTuple):
     held: tuple[Held, ...] = ()
     pool: tuple[Subnet, ...] = ()
 
+    def has(self, option: str) -> bool:
+        """Whether something is switched on."""
+        return getattr(self.spec.options, option) is True
+
 
 class Parts:
     """Reads interfaces and bridges; what is wrong with them becomes problems."""

@@ -11,13 +11,16 @@ It is written before anything is made, so it may name more than there is; that s
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import typing as t
 from dataclasses import dataclass, field
 
 from .._engine.model import Key, Step
+from .._errors import KernelError
 from .._kernel import labs
 from .._kernel.kernel import Kernel
+from .._objects import link
 from .._objects.checks import Interface
 
 Settings = t.Mapping[tuple[str, str], str]
@@ -28,6 +31,8 @@ class Record:
     """What a lab has, beside what lies in its namespaces and on its links."""
 
     lab: str
+    group: int
+    """The group of its links."""
     namespaces: frozenset[str] = frozenset()
     routes: frozenset[Key] = frozenset()
     """The keys of routes of the host."""
@@ -46,6 +51,7 @@ class Record:
         """Both: what may be there while one becomes the other."""
         return Record(
             other.lab,
+            other.group,
             self.namespaces | other.namespaces,
             self.routes | other.routes,
             self.nat | other.nat,
@@ -61,6 +67,7 @@ def read(kernel: Kernel, lab: str) -> Record | None:
         return None
     return Record(
         lab,
+        found.get("group", link.lab_group(lab)),
         frozenset(found.get("namespaces", ())),
         frozenset(
             ("route", None, table, ipaddress.ip_network(destination), metric)
@@ -73,6 +80,18 @@ def read(kernel: Kernel, lab: str) -> Record | None:
             for place, texts in found.get("chosen", {}).items()
         },
     )
+
+
+def groups(kernel: Kernel, lab: str) -> dict[int, str]:
+    """The names of all other labs of this host that have a record, by the groups of their links."""
+    out: dict[int, str] = {}
+    for name in labs.names():
+        if name != lab:
+            with contextlib.suppress(KernelError):  # that lab's own run will say so
+                found = labs.read(name, kernel.identity(None))
+                if found is not None:
+                    out[found.get("group", link.lab_group(name))] = name
+    return out
 
 
 class KeepRecord(Step):
@@ -90,6 +109,7 @@ class KeepRecord(Step):
 
 def _plain(record: Record) -> dict[str, t.Any]:
     return {
+        "group": record.group,
         "namespaces": sorted(record.namespaces),
         "routes": sorted([key[2], str(key[3]), key[4]] for key in record.routes),
         "nat": sorted(record.nat, key=repr),

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 
 from .._engine.model import Item, Key, State
 from .._errors import NotFound
-from .._kernel import labs, namespaces, procsys, resolver, rtnl
+from .._kernel import namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
 from .._objects import address, impairment, link, machine, netns, route, sysctl, way
 from .._objects.checks import Interface
 from .._objects.link import Peer
 from .._objects.nat import Nat
-from .record import Record
+from .record import Record, groups
 from .spec import LabSpec, Node
 
 
@@ -49,7 +49,7 @@ class Fresh:
 
 @dataclass(frozen=True)
 class Others:
-    """The names of all labs that have a record, by their link groups."""
+    """The names of the other labs that have a record, by their link groups."""
 
     labs: t.Mapping[int, str]
 
@@ -114,17 +114,14 @@ def observe(
     """
     items: list[Item] = [machine.observe(kernel)]
     items += [record] if record else []
-    items.append(Others({link.lab_group(name): name for name in labs.names()}))
+    items.append(Others(groups(kernel, lab.name)))
     nodes = {node.netns: node for node in lab.nodes}
     wanted = [node.netns for node in lab.namespaces if node.netns is not None]
     known = set(record.namespaces if record else _marked(lab.name))
     known |= {node.netns for node in claimed.namespaces if node.netns is not None} if claimed else set()
-    there: list[str] = []
-    for name in [*wanted, *sorted(known - nodes.keys())]:
-        found = _name(name)
-        items += [found] if found else []
-        if found is not None and found.live:
-            there.append(name)
+    there, leftovers = _names([*wanted, *sorted(known - nodes.keys())])
+    items += [netns.Namespace(name, ours=False) for name in there]
+    items += [netns.Namespace(name, live=False, ours=False) for name in leftovers]
     items += _look_inside(kernel, there, nodes, record)
     going = [name for name in there if name not in nodes]
     items += _occupants(going)
@@ -138,15 +135,17 @@ def observe(
     return State(items)
 
 
-def _name(name: str) -> netns.Namespace | None:
-    """The namespace of this name, or the leftover file; whose it is, is not known yet."""
-    try:
-        if os.stat(namespaces.path(name)).st_dev == namespaces.device():
-            return netns.Namespace(name, ours=False)
-    except OSError:
-        if not namespaces.exists(name):
-            return None
-    return netns.Namespace(name, live=not namespaces.is_stale(name), ours=False)
+def _names(names: t.Iterable[str]) -> tuple[list[str], set[str]]:
+    """Those of the names that are namespaces, and those that are leftover files; whose they are, is not known yet."""
+    there, doubtful = [], []
+    device = namespaces.device()
+    for name in names:
+        try:
+            (there if os.stat(namespaces.path(name)).st_dev == device else doubtful).append(name)
+        except OSError:
+            doubtful += [name] if namespaces.exists(name) else []
+    leftovers = namespaces.stale(doubtful)
+    return [*there, *(name for name in doubtful if name not in leftovers and namespaces.exists(name))], leftovers
 
 
 def _marked(lab: str) -> frozenset[str]:

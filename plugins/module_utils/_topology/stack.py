@@ -13,7 +13,7 @@ import typing as t
 from .._errors import InvalidInput
 from .._objects import checks
 from .._objects.link_options import MacvlanOptions, VlanOptions, VxlanOptions
-from .nodes import Interface, Part, Segment, Site, title
+from .nodes import Bridge, Interface, Part, Segment, Site, title
 from .parts import MTU
 from .problems import Problems, lacks
 from .wiring import Wiring
@@ -30,11 +30,15 @@ class Stack:
         self._done: set[Interface] = set()
         self._outside: dict[str, Segment] = {}
         """The segments of interfaces of the host that the file only mentions."""
+        self._closing: list[tuple[Interface, Bridge]] = []
+        """Cables between bridges that are connected without them, with one of the bridges."""
 
     def settle(self) -> None:
         """Do it for all nodes."""
         for site in self._wiring.sites.values():
             self._plugged(site)
+        if self._closing:
+            self._check_loops()
         for site in self._wiring.sites.values():
             self._problems.who = site.netns
             uppers = [part for part in site.interfaces if part.draft.said not in ("bridge", "cable", None)]
@@ -50,13 +54,31 @@ class Stack:
             if peer is None or end.segment is not None:
                 continue
             if peer.bridge is not None:
-                if end.bridge is not None:
-                    peer.bridge.segment.join(end.bridge.segment)
+                if end.bridge is not None and not peer.bridge.segment.join(end.bridge.segment):
+                    self._closing.append((end, end.bridge))
                 end.segment = peer.segment = peer.bridge.segment
             elif end.bridge is not None:
                 end.segment = peer.segment = end.bridge.segment
             else:
                 end.segment = peer.segment = Segment()
+
+    def _check_loops(self) -> None:
+        """In a loop of bridges a broadcast goes round until somebody cuts it, unless a spanning tree does so first."""
+        safe = {
+            bridge.segment.whole
+            for site in self._wiring.sites.values()
+            for bridge in site.bridges
+            if bridge.draft.has("stp") or bridge.draft.has("vlan_filtering")
+        }
+        for end, bridge in self._closing:
+            peer = t.cast(Interface, end.peer)
+            if end.draft.spec.up and peer.draft.spec.up and bridge.segment.whole not in safe:
+                self._problems.who = end.site.netns
+                self._problems.add(
+                    end.path,
+                    f"this cable closes a loop of bridges, in which broadcasts would go round for ever. "
+                    f"Set stp: true on {title(bridge)} and the others, or up: false here.",
+                )
 
     def _stand(self, part: Interface, above: list[Interface]) -> None:
         """Settle one interface, after what it stands on."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.patchbay.netns.plugins.module_utils import _door
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
 from ansible_collections.patchbay.netns.tests.unit.plugins.modules.conftest import MODULES, Door, Engine, load
 from ansible_collections.patchbay.netns.tests.unit.plugins.modules.test_door import OUTCOME, RESULTS
 
@@ -92,10 +93,22 @@ def test_the_module_is_documented_under_its_name(module: str) -> None:
     assert documented(module)[0]["module"] == module
 
 
-def test_the_action_group_is_the_modules_with_the_common_options() -> None:
+def test_the_action_group_is_the_modules_with_the_common_options_and_the_one_for_labs() -> None:
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
     with_fragment = {path.stem for path in FOLDER.glob("*.py") if FRAGMENT in path.read_text()}
-    assert with_fragment == set(runtime["action_groups"]["all"]) == set(MODULES)
+    assert with_fragment == set(MODULES)
+    assert set(runtime["action_groups"]["all"]) == {*MODULES, "topology"}
+
+
+def test_every_option_of_topology_is_documented_as_it_is() -> None:
+    doc, _examples, returned = documented("topology")
+    assert essence(doc["options"], "suboptions") == essence(load("topology").OPTIONS, "options")
+    assert {"commands", "commands_left_out", "lab"} == set(returned)
+
+
+def test_every_lab_in_an_example_is_one() -> None:
+    labs = [task["patchbay.netns.topology"].get("definition") for task in documented("topology")[1]]
+    assert [layout(lab).name for lab in labs if lab] == ["red-blue", "many"]
 
 
 def test_the_action_group_names_no_module_twice() -> None:

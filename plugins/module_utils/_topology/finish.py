@@ -13,10 +13,9 @@ import typing as t
 from .._kernel import procsys
 from .._objects.forward import Forward
 from .._objects.link import Peer
-from .._objects.link_options import VxlanOptions
 from .._objects.masquerade import Masquerade
 from .nodes import Interface, Part, Site, title
-from .problems import Problems, lacks, some
+from .problems import Problems, lacks
 from .routes import Routes
 from .services import Setting
 from .spec import LinkSpec, Node
@@ -47,8 +46,6 @@ class Finish:
         own += [part for part in site.interfaces if part.held]
         if len(own) > 1:
             self._check_networks(own)
-        if site.netns is not None:
-            self._check_tunnels(site, own)
         masquerades: tuple[Masquerade, ...] = ()
         forwards: tuple[Forward, ...] = ()
         settings = draft.sysctls
@@ -80,18 +77,6 @@ class Finish:
                         (*part.path, "addresses"),
                         f"{subnet} is the network of {title(other)} too, and packets to it would leave by one of them only. "
                         "Choose another network, or set allow_overlap: true.",
-                    )
-
-    def _check_tunnels(self, site: Site, own: t.Sequence[Part]) -> None:
-        """A VXLAN leaves from an address of its namespace; of the host only the host knows."""
-        for part in site.interfaces:
-            options = part.draft.spec.options
-            if isinstance(options, VxlanOptions) and options.local is not None:
-                addresses = [held.interface.ip for each in own for held in each.held]
-                if options.local not in addresses:
-                    self._problems.add(
-                        (*part.path, "vxlan", "local"),
-                        f"{options.local} is no address of {site.title}. Its addresses are {some(map(str, addresses))}.",
                     )
 
     # ---- links

@@ -224,6 +224,24 @@ def test_links_are_in_the_order_of_the_file_bridges_first_and_ports_from_elsewhe
     assert [each.netns for each in spec.namespaces] == ["a", "sw", "b"]
 
 
+@pytest.mark.parametrize(
+    ("sw2", "end"),
+    [
+        ("br0: {stp: true}", "master: br0"),
+        ("br0: {vlan_filtering: true}", "master: br0"),
+        ("br0: ", "master: br0, up: false"),
+    ],
+)
+def test_bridges_may_form_a_loop_where_somebody_sees_to_it(sw2: str, end: str) -> None:
+    spec = laid(f"""
+        bridges: {{br0: }}
+        namespaces:
+          sw1: {{bridges: {{br0: }}, interfaces: {{up: {{bridge: br0, master: br0}}, a: {{cable: sw2/a, master: br0}}}}}}
+          sw2: {{bridges: {{{sw2}}}, interfaces: {{up: {{bridge: br0, {end}}}, a: {{master: br0}}}}}}
+    """)
+    assert link(spec, "sw2/up").bridge == "br0"
+
+
 # ---- what stands on what
 
 

@@ -56,9 +56,9 @@ class Module:
         """Make the lab. Ends the program unless something changed, or did not, as it was to."""
         return self._run({"definition": definition}, changes=changes, profile=profile)
 
-    def absent(self) -> Answer:
+    def absent(self, *, profile: bool = False) -> Answer:
         """Remove the lab, which has to be there."""
-        return self._run({"name": NAME, "state": "absent"}, changes=True, profile=False)
+        return self._run({"name": NAME, "state": "absent"}, changes=True, profile=profile)
 
     def _run(self, params: dict[str, Any], *, changes: bool, profile: bool) -> Answer:
         job = {"params": {**_DEFAULTS, **params}, "preload": self._imports, "profile": profile}

@@ -253,11 +253,11 @@ def _line(row: Row) -> str:
 
 
 def profile(size: int) -> None:
-    """Print what one build and one run without changes spend their time on."""
-    module, definition = ours.Module(), Lab(size).definition()
+    """Print what one build, one run without changes and one removal spend their time on."""
+    module, lab = ours.Module(), Lab(size)
     module.present(Lab(3).definition(), changes=True)  # learns what is to be imported
     module.absent()
     for changes in (True, False):
-        released() if changes else settled(bridge.name for bridge in Lab(size).switches())
-        module.present(definition, changes=changes, profile=True)
-    module.absent()
+        released()
+        module.present(lab.definition(), changes=changes, profile=True)
+    module.absent(profile=True)

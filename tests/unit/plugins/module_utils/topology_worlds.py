@@ -108,7 +108,11 @@ class World:
         """As ``scene.observe``: the host, the namespaces of the file, and of those that go only their names."""
         nodes = {node.netns: node for node in lab.spec.nodes}
         record: Record | None = self.get("lab")
-        known = set(record.namespaces) if record else {each.name for each in self._all(Namespace) if each.lab == lab.spec.name}
+        known = (
+            set(record.namespaces)
+            if record
+            else {each.name for each in self._all(Namespace) if each.lab == lab.spec.name}
+        )
         known |= {node.netns for node in lab.claimed.namespaces if node.netns} if lab.claimed else set()
         live = {each.name for each in self._all(Namespace) if each.live}
         going = {name for name in known if name not in nodes}
@@ -214,7 +218,9 @@ class World:
                 assert hop.device is None or (device and device.up), f"{item.title} leads through no device that is up"
                 near = [each for each in self._all(Address) if (each.netns, each.device) == (place, hop.device)]
                 direct = hop.gateway is None or hop.onlink or hop.gateway.is_link_local or hop.device is None
-                assert direct or any(hop.gateway in each.interface.network for each in near), f"{item.title} is unreachable"
+                assert direct or any(hop.gateway in each.interface.network for each in near), (
+                    f"{item.title} is unreachable"
+                )
 
     def _after_change(self, old: Any, new: Item) -> None:
         if isinstance(new, Link) and old is not None and old.up and not new.up:

@@ -110,7 +110,10 @@ def test_an_edit_leads_to_the_same_machine_as_building_the_edited_lab_from_nothi
     edited.build(after)
     fresh.build(after)
     kinds = (Link, Address, Route, Namespace)
-    assert differences(*(State(each for each in world.state if isinstance(each, kinds)) for world in (edited, fresh))) == []
+    assert (
+        differences(*(State(each for each in world.state if isinstance(each, kinds)) for world in (edited, fresh)))
+        == []
+    )
     assert commands(edited.plan(after)) == []
 
 
@@ -132,11 +135,16 @@ def test_what_check_mode_projects_is_what_a_run_brings_about(both: tuple[Lab, La
     world = World()
     world.build(before)
     steps = [step for step in world.plan(after) if not isinstance(step, (CutCable, KeepRecord))]
-    assume(not any(isinstance(step, NameNamespace) and not step.after for step in steps))  # what is inside is not looked at
+    assume(
+        not any(isinstance(step, NameNamespace) and not step.after for step in steps)
+    )  # what is inside is not looked at
     projected = project(world.state, steps)
     world.build(after)
     kinds = (Link, Address, Namespace)
-    assert differences(*(State(each for each in found if isinstance(each, kinds)) for found in (projected, world.state))) == []
+    assert (
+        differences(*(State(each for each in found if isinstance(each, kinds)) for found in (projected, world.state)))
+        == []
+    )
 
 
 @given(pairs())

@@ -52,6 +52,20 @@ def pieces(data: bytes) -> t.Iterator[tuple[int, bytes]]:
         start += (length + 3) & ~3
 
 
+def places(data: bytes, start: int) -> list[tuple[int, int, int]]:
+    """Kind, beginning and end, padding included, of each attribute from ``start`` on."""
+    found: list[tuple[int, int, int]] = []
+    size = len(data)
+    while start + 4 <= size:
+        length, kind = _HEADER.unpack_from(data, start)
+        if length < 4 or start + length > size:
+            break
+        end = start + ((length + 3) & ~3)
+        found.append((kind & _TYPE_MASK, start, end))
+        start = end
+    return found
+
+
 def unpack(data: bytes) -> dict[int, bytes]:
     """The attributes by kind; of one that is there twice, the last."""
     # As ``pieces``, written out: most of reading a large table is this loop.

@@ -68,6 +68,29 @@ def write(name: str, home: str, record: t.Mapping[str, t.Any] | None) -> None:
         raise KernelError(f"could not write {path}: {error.strerror}.", errno=error.errno or 0) from None
 
 
+def read_digests(name: str, home: str) -> dict[str, t.Any]:
+    """What was last written with ``write_digests`` for this host and boot; nothing when that can't be read."""
+    try:
+        with open(_path(name, "digests"), encoding="utf-8") as file:
+            found = json.load(file)
+        return dict(found["digests"]) if (found["boot"], found["home"]) == (holds.boot(), home) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def write_digests(name: str, home: str, digests: t.Mapping[str, t.Any]) -> None:
+    """Put the digests of a lab's namespaces on file, in place of those that are there. Trouble with the file costs time only."""
+    path = _path(name, "digests")
+    with contextlib.suppress(OSError):
+        if not digests:
+            os.unlink(path)
+            os.rmdir(FOLDER)
+            return
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
+            file.write(json.dumps({"boot": holds.boot(), "home": home, "digests": digests}, separators=(",", ":")))
+        os.replace(f"{path}.new", path)
+
+
 def _path(name: str, ending: str) -> str:
     return f"{FOLDER}/{name}.{ending}"
 

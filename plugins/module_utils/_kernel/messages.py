@@ -84,6 +84,11 @@ class Answer:
             return default
         return read(content) if read is not None else self._table.reader_for(name, self)(content)
 
+    @property
+    def whole(self) -> bytes:
+        """All bytes, header and attributes."""
+        return self._content
+
     def content(self, name: str) -> bytes | None:
         """The bytes of an attribute, or None: for who does not need them as a text."""
         if self._found is None:

@@ -19,7 +19,7 @@ from .._objects.link import Link
 from .._objects.route import Route
 from .._objects.words import place as where
 from .record import Record
-from .scene import Others
+from .scene import Others, Settled
 from .spec import LabSpec, LinkSpec, Node
 
 End = tuple[t.Optional[str], str]
@@ -47,6 +47,8 @@ class Context:
         self.links: dict[End, Link] = {(each.netns, each.name): each for each in state.of(Link)}
         self.record: Record | None = state.get(("lab",))
         self.group = self.record.group if self.record else link.lab_group(lab.name, self.others)
+        self.settled = {item.netns for item in state.of(Settled)}
+        """The namespaces in which nothing is to be done."""
         self.addresses: dict[End, list[Address]] = {}
         for item in state.of(Address):
             self.addresses.setdefault((item.netns, item.device), []).append(item)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .._engine.model import State, Step
 from .._errors import NotOurs, NotVerified
@@ -19,6 +19,7 @@ from .._objects import impairment
 from .._objects.link_steps import CutCable
 from . import plan_links, plan_nat, plan_nodes, record, scene
 from .context import Context
+from .glance import Glances
 from .record import Record
 from .spec import LabSpec, Node
 
@@ -33,6 +34,8 @@ class Lab:
     adopt: bool = False
     force: bool = False
     claimed: LabSpec | None = None
+    glances: Glances | None = field(default=None, compare=False)
+    """What the last run found in order; without it everything is looked at closely."""
 
     @property
     def name(self) -> str:
@@ -48,7 +51,9 @@ class Lab:
         return plan_nat.wishes(self.spec, self.record, purge=self.purge)
 
     def observe(self, kernel: Kernel) -> State:
-        return scene.observe(kernel, self.spec, self.record, self.translations, self.claimed)
+        return scene.observe(
+            kernel, self.spec, self.record, self.translations, claimed=self.claimed, glances=self.glances
+        )
 
     def plan(self, state: State) -> list[Step]:
         ctx = self.context(state)
@@ -130,7 +135,7 @@ class Lab:
 
     def verify(self, kernel: Kernel) -> None:
         """Look again. Raises NotVerified when that shows anything else than what was asked for."""
-        again = replace(self, record=record.read(kernel, self.spec.name), adopt=False, claimed=None)
+        again = replace(self, record=record.read(kernel, self.spec.name), adopt=False, claimed=None, glances=None)
         # Cables to namespaces that have lost their names go when this has passed.
         seen = again.plan(again.observe(kernel))
         steps = [step for step in seen if not isinstance(step, (record.KeepRecord, CutCable))]

@@ -35,7 +35,7 @@ class LinkPlan:
     """Removals that make place for what comes."""
     made: list[Step] = field(default_factory=list)
     changed: dict[str | None, list[Step]] = field(default_factory=dict)
-    """By namespace: properties and addresses; of bridges last."""
+    """By namespace: properties and addresses; of bridges after their ports, of what stands on others last."""
     last: list[Step] = field(default_factory=list)
     """Removals that nothing waits for."""
 
@@ -47,13 +47,15 @@ def plan(ctx: Context) -> LinkPlan:
     for one, other in _cables(ctx):
         _plan_cable(ctx, out, start, one, other)
     for node in ctx.lab.nodes:
-        for spec in sorted(node.links, key=_depth):
+        for spec in sorted(node.links, key=lambda each: _depth(ctx, each)) if node.netns not in ctx.settled else ():
             if spec.kind != "veth":
                 _plan_single(ctx, out, start, spec)
     out.made.sort(key=_makes_cable)  # bridges first: cables are plugged into them when they are made
     for node in ctx.lab.nodes:
+        if node.netns in ctx.settled:
+            continue
         changes = out.changed.setdefault(node.netns, [])
-        for spec in sorted(node.links, key=lambda each: each.kind == "bridge"):
+        for spec in sorted(node.links, key=lambda each: _turn(ctx, each)):
             now = start.get((spec.netns, spec.name))
             if now is not None:
                 changes += _plan_properties(ctx, spec, now)
@@ -78,9 +80,23 @@ def _cables(ctx: Context) -> t.Iterator[tuple[LinkSpec, LinkSpec]]:
         yield (first, other if first is spec else spec)
 
 
-def _depth(spec: LinkSpec) -> int:
-    """Bridges and what stands on nothing first, then what stands on something."""
-    return 0 if spec.kind == "bridge" else 1 if spec.parent is None else 2
+def _depth(ctx: Context, spec: LinkSpec) -> int:
+    """Bridges and what stands on nothing first, then what stands on something, from the bottom up."""
+    return 0 if spec.kind == "bridge" else 1 + _height(ctx, spec)
+
+
+def _turn(ctx: Context, spec: LinkSpec) -> int:
+    """When a link comes up: bridges after their ports, then what stands on something, for only then the kernel lets it."""
+    height = _height(ctx, spec)
+    return 1 + height if height else int(spec.kind == "bridge")
+
+
+def _height(ctx: Context, spec: LinkSpec) -> int:
+    """How many links it stands on, one on the other."""
+    height, below = 0, ctx.wanted.get((spec.netns, spec.parent)) if spec.parent else None
+    while height < len(ctx.wanted) and below is not None:
+        height, below = height + 1, ctx.wanted.get((below.netns, below.parent)) if below.parent else None
+    return height or int(spec.parent is not None)
 
 
 def _makes_cable(step: Step) -> int:
@@ -92,6 +108,12 @@ def _makes_cable(step: Step) -> int:
 
 def _plan_cable(ctx: Context, out: LinkPlan, start: dict[End, Link], one: LinkSpec, other: LinkSpec) -> None:
     ends = [(each.netns, each.name) for each in (one, other)]
+    settled = [each.netns in ctx.settled for each in (one, other)]
+    if any(settled):  # then the cable is in place, which was seen
+        for end, known in zip(ends, settled):
+            if not known and ctx.claim(ctx.links[end]):
+                start[end] = ctx.links[end]
+        return
     now = [ctx.links.get(end) for end in ends]
     if all(now) and all(_is_end(each, spec) for each, spec in zip(now, (one, other))):
         if all([ctx.claim(each) for each in now if each]):  # noqa: C419 - both are asked, each refusal is told

@@ -95,6 +95,8 @@ def removals(ctx: Context, names: t.Iterable[str]) -> list[Step]:
 
 def routes(ctx: Context, node: Node) -> tuple[list[Step], list[Step]]:
     """The steps that remove routes, which come before the addresses change, and those that put routes, which come after."""
+    if node.netns in ctx.settled:
+        return [], []
     wanted = {route.key: route for route in node.routes}
     there: dict[Key, Route] = {
         route.key: route for route in ctx.routes.get(node.netns, ()) if not _is_lost(ctx, node, route)

@@ -19,6 +19,7 @@ from .._kernel.interruption import deferred
 from .._kernel.kernel import Kernel
 from .._kernel.rundir import locked
 from . import record, tree
+from .glance import Glances
 from .lab import Lab
 from .layout import layout
 from .record import KeepRecord
@@ -50,6 +51,8 @@ def run(params: t.Mapping[str, t.Any], *, check: bool, diff: bool, watch: Watch 
                     wish.verify(kernel)
 
             observed, steps = carry_out(wish, kernel, check=check, watch=told, confirm=confirm)
+        if wish.glances is not None and not check:
+            wish.glances.keep({item.key[1] for step in steps for item in (*step.before, *step.after) if len(item.key) > 1})
         return _result(wish, observed, steps, whole=check or diff)
 
 
@@ -76,7 +79,9 @@ def _wish(params: t.Mapping[str, t.Any], name: str, kernel: Kernel) -> Lab:
         before = record.read(kernel, name)
         if before is not None and before.chosen and dict(spec.chosen) != before.chosen:
             spec = layout(t.cast("dict[str, t.Any]", definition), before.chosen)
-        return Lab(spec, before, purge=params["purge"], adopt=params["adopt"], force=params["force"])
+        purge = params["purge"]
+        glances = Glances(name, kernel.identity(None), before.group, purge=purge) if before else None
+        return Lab(spec, before, purge=purge, adopt=params["adopt"], force=params["force"], glances=glances)
     claimed = None if definition is None else layout(definition)
     before = record.read(kernel, name)
     return Lab(LabSpec(name, Node(None)), before, force=params["force"], claimed=claimed)

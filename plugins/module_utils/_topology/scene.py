@@ -20,8 +20,9 @@ from .._objects import address, impairment, link, machine, netns, route, sysctl,
 from .._objects.checks import Interface
 from .._objects.link import Peer
 from .._objects.nat import Nat
+from .glance import Glances
 from .record import Record, groups
-from .spec import LabSpec, Node
+from .spec import LabSpec, LinkSpec, Node
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,17 @@ class Others:
     @property
     def key(self) -> Key:
         return ("others",)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A namespace in which all links, addresses and routes are as they are to be; they are not items of their own."""
+
+    netns: str
+
+    @property
+    def key(self) -> Key:
+        return ("settled", self.netns)
 
 
 @dataclass(frozen=True)
@@ -106,11 +118,13 @@ def observe(
     lab: LabSpec,
     record: Record | None,
     parts: t.Mapping[str | None, Nat],
+    *,
     claimed: LabSpec | None = None,
+    glances: Glances | None = None,
 ) -> State:
     """Everything that the plan for ``lab`` needs. ``parts`` are its wishes for address translation.
 
-    Of a lab that is to be absent, ``claimed`` is what its file names.
+    Of a lab that is to be absent, ``claimed`` is what its file names. What ``glances`` recognizes is not looked at closely.
     """
     items: list[Item] = [machine.observe(kernel)]
     items += [record] if record else []
@@ -122,7 +136,7 @@ def observe(
     there, leftovers = _names([*wanted, *sorted(known - nodes.keys())])
     items += [netns.Namespace(name, ours=False) for name in there]
     items += [netns.Namespace(name, live=False, ours=False) for name in leftovers]
-    items += _look_inside(kernel, there, nodes, record)
+    items += _look_inside(kernel, there, nodes, record, glances)
     going = [name for name in there if name not in nodes]
     items += _occupants(going)
     items += _settings(kernel, nodes, there, record)
@@ -166,7 +180,11 @@ def _marked(lab: str) -> frozenset[str]:
 
 
 def _look_inside(
-    kernel: Kernel, there: t.Sequence[str], nodes: t.Mapping[str | None, Node], record: Record | None
+    kernel: Kernel,
+    there: t.Sequence[str],
+    nodes: t.Mapping[str | None, Node],
+    record: Record | None,
+    glances: Glances | None,
 ) -> list[Item]:
     """Links, addresses and routes of the host and the namespaces that stay; of those that go, whose they are.
 
@@ -175,12 +193,14 @@ def _look_inside(
     """
     items: list[Item] = []
     staying, going = [name for name in there if name in nodes], [name for name in there if name not in nodes]
-    seen = [_see(kernel, place, nodes.get(place), record, items) for place in [None, *staying]]
+    seen = [_see(kernel, place, nodes.get(place), record, items, glances) for place in [None, *staying]]
     likely = {node.netns: [each.peer.netns for each in node.links if each.peer] for node in nodes.values()}
     peers = _peers(kernel, seen, likely)
     wanted = {(each.netns, each.name): each for node in nodes.values() for each in node.links}
+    if any(isinstance(item, Settled) for item in items) and not _joined(items, peers, seen, wanted):
+        return _look_inside(kernel, there, nodes, record, None)
     if going and any(_leads_away(each, peers, wanted) for each in seen):
-        seen += [_see(kernel, place, None, None, items) for place in going]
+        seen += [_see(kernel, place, None, None, items, None) for place in going]
         peers = _peers(kernel, seen, likely)
     else:
         items += [item for place in going for item in _loopback(place, [rtnl.get_link(kernel.rtnl(place), index=_LO)])]
@@ -196,21 +216,62 @@ def _look_inside(
     return items
 
 
-def _see(kernel: Kernel, place: str | None, node: Node | None, record: Record | None, items: list[Item]) -> Seen:
+def _see(
+    kernel: Kernel,
+    place: str | None,
+    node: Node | None,
+    record: Record | None,
+    items: list[Item],
+    glances: Glances | None,
+) -> Seen:
     """Look at one namespace; ``items`` gets its addresses and routes."""
     sock = kernel.rtnl(place)
     links = rtnl.dump_links(sock)
-    names = {message["index"]: link.name_of(message) for message in links}
-    kernel.learn_indexes(place, {name: index for index, name in names.items()})
-    if place is not None:
-        items += _loopback(place, links)
-        items += _addresses(place, names, rtnl.all_addresses(sock), node)
-        items += route.of_messages(place, names, filter(_is_made, rtnl.all_routes(sock)))
-    else:
+    if place is None:
+        names = _names_of(kernel, place, links)
         items += _on_host(kernel, names, node, record)
+    else:
+        answers = rtnl.all_addresses(sock), rtnl.all_routes(sock)
+        recognized = glances.recognized(node, (links, *answers)) if glances is not None and node is not None else None
+        if recognized is not None:
+            items += [netns.Namespace(place, lab=glances.lab), netns.Loopback(place, up=True), Settled(place)]
+            return Seen(place, [], dict(recognized))
+        names = _names_of(kernel, place, links)
+        if glances is not None and node is not None:
+            glances.looked_at(node, names)
+        items += _loopback(place, links)
+        items += _addresses(place, names, answers[0], node)
+        items += route.of_messages(place, names, filter(_is_made, answers[1]))
     if node is not None and _may_be_impaired(node, links):
         items += impairment.observe(kernel, place, names)
     return Seen(place, links, names)
+
+
+def _names_of(kernel: Kernel, place: str | None, links: t.Iterable[t.Any]) -> dict[int, str]:
+    names = {message["index"]: link.name_of(message) for message in links}
+    kernel.learn_indexes(place, {name: index for index, name in names.items()})
+    return names
+
+
+def _joined(
+    items: t.Iterable[Item],
+    peers: t.Mapping[Place, Peer],
+    seen: t.Iterable[Seen],
+    wanted: t.Mapping[tuple[str | None, str], LinkSpec],
+) -> bool:
+    """Whether the cables out of the namespaces that were recognized end where they should."""
+    settled = {item.netns for item in items if isinstance(item, Settled)}
+    ends = {(each.netns, each.names[place.number]): peer for each in seen for place, peer in _of(each, peers)}
+    for (place, name), spec in wanted.items():
+        if place in settled and spec.peer is not None and spec.peer.netns not in settled:
+            if ends.get((spec.peer.netns, spec.peer.name)) != Peer(place, name):
+                return False
+    return True
+
+
+def _of(seen: Seen, peers: t.Mapping[Place, Peer]) -> list[tuple[Place, Peer]]:
+    places = (Place(seen.netns, number) for number in seen.names)
+    return [(place, peers[place]) for place in places if place in peers]
 
 
 def _leads_away(seen: Seen, peers: t.Mapping[Place, Peer], wanted: t.Container[tuple[str | None, str]]) -> bool:
@@ -310,10 +371,11 @@ def _numbers(
 ) -> t.Iterator[tuple[int, str | None]]:
     """The namespaces behind the numbers by which ``place`` knows them; each is asked about, the likely ones first."""
     near = dict.fromkeys([None, *likely])
-    first = [each for each in near if each in all_places and each != place]
-    for group in (first, [each for each in all_places if each not in near and each != place]):
+    for far in (False, True):
         if not unknown:
             return
+        group = [each for each in (all_places if far else near) if each in all_places and each != place]
+        group = [each for each in group if each not in near] if far else group
         numbers = rtnl.namespace_ids(kernel.rtnl(place), [kernel.file(each) for each in group])
         for number, candidate in zip(numbers, group):
             if number in unknown:

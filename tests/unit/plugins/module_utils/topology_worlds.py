@@ -169,9 +169,7 @@ class World:
             for item in step.before:
                 self._drop(item) if item.key not in kept else None
             before = {item.key for item in step.before}
-            for number, item in enumerate(step.after):
-                if isinstance(step, VethPair) and number == 1:  # the message says nothing else of it
-                    item = replace(item, up=False, bridge=None, hairpin=None)
+            for item in self._as_made(step):
                 assert item.key in before or isinstance(item, Sysctl) or item.key not in self._facts, f"{item} is there"
                 self._check(item)
                 old = self._facts.get(item.key)
@@ -179,6 +177,13 @@ class World:
                 self._after_change(old, item)
             if isinstance(step, PutAddress) and not step.after:
                 self._without_address(step.before[0])
+
+    @staticmethod
+    def _as_made(step: Step) -> list[t.Any]:
+        """Of the second end of a cable, the message that makes both says neither its bridge nor that it is up."""
+        if not isinstance(step, VethPair) or len(step.after) < 2:
+            return list(step.after)
+        return [step.after[0], replace(step.after[1], up=False, bridge=None, hairpin=None)]
 
     def _name(self, step: NameNamespace) -> None:
         name = (step.after or step.before)[0].name
@@ -260,9 +265,8 @@ class World:
                 self._drop(each)
         self._unroute(place, name, (4, 6))
         for key, each in list(self._facts.items()):
-            if key[:3] in {("address", place, name), ("impaired", place, name)}:
-                del self._facts[key]
-            elif isinstance(each, Sysctl) and each.netns == place and f".{name}." in each.name:
+            setting = isinstance(each, Sysctl) and each.netns == place and f".{name}." in each.name
+            if setting or key[:3] in {("address", place, name), ("impaired", place, name)}:
                 del self._facts[key]
 
 

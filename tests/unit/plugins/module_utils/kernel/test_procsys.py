@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -76,17 +77,32 @@ def test_another_value_is_written(tree: Path) -> None:
     assert procsys.read(FORWARD) == "1"
 
 
-def test_an_empty_value_is_written(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_value_is_written(tree: Path) -> None:
     """To the kernel, no write at all is no change: an empty value is an empty line."""
-    procsys.write(FORWARD, "")
-    assert (tree / "net/ipv4/ip_forward").read_text() == "\n"
-
-
-def test_row_35_a_value_that_is_there_is_not_written(tree: Path) -> None:
     file = tree / "net/ipv4/ip_forward"
-    before = file.stat().st_mtime_ns
+    file.write_text("")
+    procsys.write(FORWARD, "")
+    assert file.read_text() == "\n"
+
+
+@pytest.fixture
+def refusing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> t.Callable[[int], None]:
+    """Lets nothing be written any more: every try has the error."""
+
+    def refuse(number: int) -> None:
+        def opened(*_arguments: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "open", opened)
+
+    return refuse
+
+
+def test_row_35_a_value_that_can_not_be_written_is_fine_where_it_is_there_already(
+    refusing: t.Callable[[int], None],
+) -> None:
+    refusing(errno.EROFS)
     procsys.write(FORWARD, " 0\n")
-    assert file.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -99,14 +115,9 @@ def test_row_35_a_value_that_is_there_is_not_written(tree: Path) -> None:
     ],
 )
 def test_row_35_a_value_that_can_not_be_written_is_an_error_with_a_way_out(
-    tree: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+    refusing: t.Callable[[int], None], number: int, hint: str
 ) -> None:
-    def refuse(path: str, mode: str = "r", **_options: object) -> object:
-        if mode == "w":
-            raise OSError(number, os.strerror(number))
-        return Path(path).open()
-
-    monkeypatch.setattr(procsys, "open", refuse, raising=False)
+    refusing(number)
     with pytest.raises(KernelError, match=f"could not set {FORWARD} to '1'.*{hint}"):
         procsys.write(FORWARD, "1")
 

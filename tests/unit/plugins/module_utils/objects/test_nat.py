@@ -348,7 +348,7 @@ def test_a_target_in_no_connected_network_is_named() -> None:
 def test_row_8_a_deaf_bridge_port_is_named() -> None:
     state = world(v4_on="1").changed((), [Way(None, BLUE, "br0", LAB, "veth-blue-br")])
     (said,) = warnings(forward(), state)
-    assert "Set hairpin: true on veth-blue-br" in said
+    assert "Set hairpin: true for veth-blue-br, with the veth module or at its interface in the lab file" in said
     assert "net.bridge.bridge-nf-call-iptables=1" in said
 
 

@@ -15,6 +15,7 @@ from ansible_collections.patchbay.netns.plugins.module_utils._engine.model impor
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import manner, project
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput, NotFound, NotOurs
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.codec import codec
+from ansible_collections.patchbay.netns.plugins.module_utils._kernel.messages import Message, table
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import route as routes
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.ip_route import Device, IpRoute
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import PROTOCOL, NextHop, PutRoute, Route
@@ -294,13 +295,8 @@ def kernel_routes(draw: t.Any) -> Route:
 
 @given(kernel_routes())
 def test_a_route_survives_the_way_through_a_message(route: Route) -> None:
-    message = codec().route()
-    for name, value in routes._fields(route).items():
-        message[name] = value
-    message["attrs"] = routes._attributes(route, INDEXES)
-    message.encode()
-    answer = codec().route(bytes(message.data))
-    answer.decode()
+    message = Message(table(codec().route), 24, 0, routes._fields(route), routes._attributes(route, INDEXES))
+    answer = message.answer(message.body)
     names = {index: name for name, index in INDEXES.items()}
     assert routes._decode("red", route.destination.version, answer, names) == route
 

@@ -26,6 +26,7 @@ from .wiring import Wiring
 
 _PEER = Peer(None, "")
 _NODE = Node(None)
+_LEAST6 = 1280  # bytes, RFC 8200; the kernel takes IPv6 away from an interface with less
 _NO_DEVICE = ("all", "default", "lo")
 
 
@@ -44,6 +45,9 @@ class Finish:
         draft = site.draft
         own: list[Part] = [part for part in site.bridges if part.held]
         own += [part for part in site.interfaces if part.held]
+        for part in own:
+            if part.mtu < _LEAST6:
+                self._check_mtu(part)
         if len(own) > 1:
             self._check_networks(own)
         masquerades: tuple[Masquerade, ...] = ()
@@ -62,6 +66,13 @@ class Finish:
             forwards=forwards,
             path=site.path,
         )
+
+    def _check_mtu(self, part: Part) -> None:
+        if any(held.subnet.version == 6 for held in part.held):
+            self._problems.add(
+                (*part.path, "mtu"),
+                f"{title(part)} has IPv6 addresses, which need {_LEAST6} bytes at least, and it has {part.mtu}. Raise it.",
+            )
 
     def _check_networks(self, own: t.Sequence[Part]) -> None:
         """One network is on one interface: of two the kernel would use only one."""

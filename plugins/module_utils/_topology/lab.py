@@ -45,6 +45,11 @@ class Lab:
     def present(self) -> bool:
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the lab is to have nothing: it is to be absent."""
+        return self.spec == LabSpec(self.spec.name, Node(None))
+
     @functools.cached_property
     def translations(self) -> dict[str | None, t.Any]:
         """The wishes for address translation, by namespace."""

@@ -67,7 +67,7 @@ class Reading:
         self._services = Services(self.problems)
         self._odd: set[Path] = set()
         """The places of values of the wrong kind, and all places around them."""
-        self._drafts: dict[int, tuple[t.Any, t.Any]] = {}
+        self._drafts: dict[tuple[str, int], tuple[t.Any, t.Any]] = {}
         self.pool: tuple[t.Any, ...] = ()
 
     def everything(self) -> tuple[str, list[Site]]:
@@ -107,10 +107,7 @@ class Reading:
         return Site(str(entry.name), self._node(entry.body, entry.path), entry.path)
 
     def _node(self, body: t.Mapping[str, t.Any], path: Path) -> NodeDraft:
-        known = self._drafts.get(id(body))
-        if known is None:
-            known = self._drafts[id(body)] = (body, self._read(body, path))
-        return known[1]
+        return self._once("node", self._read, body, path)
 
     def _read(self, body: t.Mapping[str, t.Any], path: Path) -> NodeDraft:
         if self._odd:
@@ -134,7 +131,7 @@ class Reading:
         for name, options in (body.get("interfaces") or {}).items():
             suffix = ("interfaces", raw(name))
             if not self._odd or (isinstance(name, str) and (*path, *suffix) not in self._odd):
-                yield str(name), self._once(self._parts.interface, options, (*path, *suffix)), suffix
+                yield str(name), self._once("interface", self._parts.interface, options, (*path, *suffix)), suffix
 
     def _bridges(self, body: t.Mapping[str, t.Any], path: Path) -> t.Iterator[tuple[str, BridgeDraft, Path]]:
         sound = {
@@ -143,12 +140,17 @@ class Reading:
             if not self._odd or (isinstance(name, str) and (*path, "bridges", raw(name)) not in self._odd)
         }
         for entry in unfold(sound, (*path, "bridges"), self.problems):
-            yield str(entry.name), self._once(self._parts.bridge, entry.body, entry.path), entry.path[len(path) :]
+            yield (
+                str(entry.name),
+                self._once("bridge", self._parts.bridge, entry.body, entry.path),
+                entry.path[len(path) :],
+            )
 
-    def _once(self, read: t.Callable[[t.Any, Path], _T], options: t.Any, path: Path) -> _T:
-        """Read something, unless it was read for another namespace of the same template."""
+    def _once(self, kind: str, read: t.Callable[[t.Any, Path], _T], options: t.Any, path: Path) -> _T:
+        """Read something, unless it was read for another namespace of the same template, or stands at an anchor of YAML."""
         options = _NOTHING if options is None else options
-        known = self._drafts.get(id(options))
+        known = self._drafts.get((kind, id(options)))
         if known is None:
-            known = self._drafts[id(options)] = (options, read(options, path))
+            # The options are kept with what they mean: no other object may get their identity.
+            known = self._drafts[kind, id(options)] = (options, read(options, path))
         return t.cast(_T, known[1])

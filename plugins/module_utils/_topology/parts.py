@@ -130,11 +130,6 @@ class Parts:
             )
         if found.master is not None and found.said == "macvlan":
             problems.add((*path, "master"), "a macvlan can't be a port of a bridge. Use a cable, or a vlan.")
-        if found.mtu is not None and found.mtu < 1280 and any(each.subnet.version == 6 for each in found.held):
-            problems.add(
-                (*path, "mtu"),
-                f"IPv6 needs 1280 bytes at least, and this interface has IPv6 addresses, so {found.mtu} is too small.",
-            )
 
     def _target(self, said: str | None, body: t.Mapping[str, t.Any], path: Path) -> tuple[str | None, str] | None:
         if said not in CABLES:
@@ -213,11 +208,6 @@ class Parts:
             wish = Bridge(None, "bridge")
         given = {name: value for name, value in vars(wish.options).items() if value is not None}
         held = self._addresses(addresses, (*path, "addresses"))
-        if mtu is not None and mtu < 1280 and any(each.subnet.version == 6 for each in held):
-            self._problems.add(
-                (*path, "mtu"),
-                f"IPv6 needs 1280 bytes at least, and this bridge has IPv6 addresses, so {mtu} is too small.",
-            )
         spec = LinkSpec(
             netns=None,
             name="",

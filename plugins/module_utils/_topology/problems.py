@@ -15,6 +15,8 @@ import typing as t
 from .._errors import InvalidInput
 from .spec import Path
 
+_TOLD = 50
+"""Problems in the text of the error: more than anybody reads at once."""
 _PLAIN_KEY = re.compile(r"[^\W\d][\w{}:@+-]*")
 _OPTION = re.compile(r"(?P<key>[a-z_]+)(?:\[(?P<number>[0-9]+)\])?(?:\.(?P<inner>[a-z_]+))?: ")
 
@@ -79,13 +81,13 @@ class Problems:
 
     def refuse(self) -> None:
         """Raises InvalidInput when there are any."""
-        if self._found:
-            problems = self.listed()
-            lines = [
-                f"{place}: {each['message']}" if (place := where(each["path"])) else each["message"]
-                for each in problems
-            ]
-            raise InvalidInput("\n".join(lines), problems=problems)
+        if not self._found:
+            return
+        found = self.listed()
+        lines = [f"{where(each['path'])}: {each['message']}".removeprefix(": ") for each in found[:_TOLD]]
+        if len(found) > _TOLD:
+            lines.append(f"There are {len(found) - _TOLD} more problems.")
+        raise InvalidInput("\n".join(lines), problems=found)
 
 
 def _more(found: _Found) -> str:

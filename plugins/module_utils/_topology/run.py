@@ -51,8 +51,8 @@ def run(params: t.Mapping[str, t.Any], *, check: bool, diff: bool, watch: Watch 
                     wish.verify(kernel)
 
             observed, steps = carry_out(wish, kernel, check=check, watch=told, confirm=confirm)
-        if wish.glances is not None and not check:
-            wish.glances.keep({item.key[1] for step in steps for item in (*step.before, *step.after) if len(item.key) > 1})
+        if not check:
+            _remember(wish, steps, kernel)
         return _result(wish, observed, steps, whole=check or diff)
 
 
@@ -109,11 +109,19 @@ def _result(wish: Lab, observed: State, steps: t.Sequence[Step], *, whole: bool)
     return result
 
 
+def _remember(wish: Lab, steps: t.Sequence[Step], kernel: Kernel) -> None:
+    """Put on file what the next run may recognize; of a lab that is gone, nothing."""
+    if wish.glances is not None:
+        wish.glances.keep({item.key[1] for step in steps for item in (*step.before, *step.after) if len(item.key) > 1})
+    elif wish.is_empty:
+        labs.write_digests(wish.spec.name, kernel.identity(None), {})
+
+
 def _manner(wish: Lab, work: t.Sequence[Step]) -> str:
     """What became of the lab, in the words of the diff."""
     if not work:
         return "unchanged"
-    if not wish.spec.namespaces and not wish.spec.host.links:
+    if wish.is_empty:
         return "removed"
     return "created" if wish.record is None else "changed in place"
 

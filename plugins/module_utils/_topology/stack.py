@@ -99,6 +99,10 @@ class Stack:
         if part in self._done:
             return
         self._done.add(part)
+        if lower is not None and lower is part.bridge:
+            self._problems.add(
+                (*part.path, "master"), f"{part.name} stands on {lower.name}, so it can't be a port of it."
+            )
         self._fit(part, lower)
         self._join(part, lower, name)
 

@@ -36,6 +36,28 @@ FRESH = {
 }
 """Settings of a new namespace; the host starts with the same."""
 
+MIXED = """
+name: red-blue
+bridges:
+  v-net-0: {addresses: [192.168.15.5/24, "fd15::5/64"], stp: false}
+routes: [{destination: 10.7.0.0/16, gateway: 192.168.15.1}]
+namespaces:
+  red:
+    interfaces:
+      veth-red: {bridge: v-net-0, addresses: [192.168.15.1/24, "fd15::1/64"], hairpin: true, impair: {delay: 10ms}}
+      eth1: {cable: blue/eth1, addresses: 10.0.0.1/30}
+      v10: {vlan: {parent: eth1, id: 10}, addresses: 10.10.0.1/24}
+      d0: {dummy: true}
+    gateway: [192.168.15.5, "fd15::5"]
+    routes: [{destination: 10.8.0.0/16, gateway: 10.10.0.9}]
+    sysctls: {net.ipv4.ip_forward: 1}
+    nameservers: [192.0.2.53]
+  blue:
+    interfaces:
+      eth1: {addresses: 10.0.0.2/30}
+"""
+"""A lab with something of everything."""
+
 Any = t.Any
 
 

@@ -16,43 +16,27 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.address im
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.impairment import Impaired
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import NameNamespace, Resolver
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import NextHop, PutRoute, Route
-from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_worlds import World, commands, lab
-
-FILE = """
-name: red-blue
-bridges:
-  v-net-0: {addresses: [192.168.15.5/24, "fd15::5/64"], stp: false}
-routes: [{destination: 10.7.0.0/16, gateway: 192.168.15.1}]
-namespaces:
-  red:
-    interfaces:
-      veth-red: {bridge: v-net-0, addresses: [192.168.15.1/24, "fd15::1/64"], hairpin: true, impair: {delay: 10ms}}
-      eth1: {cable: blue/eth1, addresses: 10.0.0.1/30}
-      v10: {vlan: {parent: eth1, id: 10}, addresses: 10.10.0.1/24}
-      d0: {dummy: true}
-    gateway: [192.168.15.5, "fd15::5"]
-    routes: [{destination: 10.8.0.0/16, gateway: 10.10.0.9}]
-    sysctls: {net.ipv4.ip_forward: 1}
-    nameservers: [192.0.2.53]
-  blue:
-    interfaces:
-      eth1: {addresses: 10.0.0.2/30}
-"""
+from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_worlds import (
+    MIXED,
+    World,
+    commands,
+    lab,
+)
 
 
 @pytest.fixture
 def built() -> World:
     world = World()
-    world.build(lab(FILE))
+    world.build(lab(MIXED))
     return world
 
 
 def after(world: World, *changes: t.Any) -> list[str]:
     """The commands of the next run when somebody changed these."""
     world.put(*changes)
-    found = commands(world.plan(lab(FILE)))
-    world.build(lab(FILE))
-    assert commands(world.plan(lab(FILE))) == []
+    found = commands(world.plan(lab(MIXED)))
+    world.build(lab(MIXED))
+    assert commands(world.plan(lab(MIXED))) == []
     return found
 
 
@@ -62,7 +46,7 @@ def change(world: World, *key: t.Any, **changes: t.Any) -> list[str]:
 
 
 def test_a_lab_that_is_as_its_file_says_needs_nothing(built: World) -> None:
-    assert built.plan(lab(FILE)) == []
+    assert built.plan(lab(MIXED)) == []
 
 
 # ---- one thing changed: one step puts it right
@@ -112,7 +96,7 @@ def test_what_the_kernel_does_not_show_of_a_bridge_is_not_repaired_for_ever(buil
     now = built.get("link", None, "v-net-0")
     hidden = replace(now.options, vlan_filtering=None, multicast_snooping=None, ageing_time=None)
     built.put(replace(now, options=hidden))
-    assert commands(built.plan(lab(FILE))) == []
+    assert commands(built.plan(lab(MIXED))) == []
 
 
 def test_an_address_that_is_missing_is_added_and_one_too_many_is_removed(built: World) -> None:
@@ -147,7 +131,7 @@ def test_a_route_of_the_lab_that_the_file_does_not_name_is_removed_and_those_of_
 
 def test_on_the_host_only_routes_on_record_are_the_labs(built: World) -> None:
     assert after(built, Route(None, ipaddress.ip_network("10.50.0.0/16"), (NextHop(None, "v-net-0"),))) == []
-    edited = FILE.replace("routes: [{destination: 10.7.0.0/16, gateway: 192.168.15.1}]\n", "", 1)
+    edited = MIXED.replace("routes: [{destination: 10.7.0.0/16, gateway: 192.168.15.1}]\n", "", 1)
     assert commands(built.plan(lab(edited))) == ["ip route del 10.7.0.0/16 via 192.168.15.1 dev v-net-0"]
 
 
@@ -192,7 +176,7 @@ def test_a_cable_of_which_one_end_was_moved_away_is_made_anew_and_what_stood_on_
 
 def test_a_namespace_that_is_missing_comes_back_with_all_that_was_in_it(built: World) -> None:
     built.drop(("link", "blue", "eth1"), ("loopback", "blue"), ("netns", "blue"))
-    steps = built.plan(lab(FILE))
+    steps = built.plan(lab(MIXED))
     assert [step.after[0].name for step in steps if isinstance(step, NameNamespace)] == ["blue"]
     after(built)
 
@@ -240,14 +224,14 @@ def test_a_leftover_file_in_the_place_of_a_namespace_is_repaired(built: World) -
     ],
 )
 def test_an_edit_touches_only_what_it_names(built: World, old: str, new: str, expected: list[str]) -> None:
-    edited = FILE.replace(old, new)
-    assert edited != FILE
+    edited = MIXED.replace(old, new)
+    assert edited != MIXED
     assert commands(built.build(lab(edited))) == expected
     assert commands(built.plan(lab(edited))) == []
 
 
 def test_another_vlan_is_another_interface_and_its_routes_follow(built: World) -> None:
-    found = commands(built.build(lab(FILE.replace("id: 10", "id: 11"))))
+    found = commands(built.build(lab(MIXED.replace("id: 10", "id: 11"))))
     assert found[0] == "ip -n red link del dev v10"
     assert found[-1] == "ip -n red route add 10.8.0.0/16 via 10.10.0.9 dev v10 proto 112"
     assert all("v10" in line for line in found)
@@ -257,7 +241,7 @@ def test_another_vlan_is_another_interface_and_its_routes_follow(built: World) -
 
 
 def test_with_its_last_ipv4_address_a_device_loses_its_routes_and_gets_them_again(built: World) -> None:
-    edited = FILE.replace("id: 10}, addresses: 10.10.0.1/24", "id: 10}, addresses: 10.10.0.2/24")
+    edited = MIXED.replace("id: 10}, addresses: 10.10.0.1/24", "id: 10}, addresses: 10.10.0.2/24")
     assert commands(built.build(lab(edited))) == [
         "ip -n red addr del 10.10.0.1/24 dev v10",
         "ip -n red addr add 10.10.0.2/24 brd + dev v10",
@@ -269,9 +253,9 @@ def test_a_route_of_somebody_else_is_put_again_when_the_new_address_still_reache
     gateway = ipaddress.ip_address("10.10.0.77")
     theirs = Route("red", ipaddress.ip_network("10.60.0.0/16"), (NextHop(gateway, "v10"),), protocol=3)
     built.put(theirs)
-    built.build(lab(FILE.replace("10.10.0.1/24", "10.10.0.2/24")))
+    built.build(lab(MIXED.replace("10.10.0.1/24", "10.10.0.2/24")))
     assert built.get(*theirs.key) == theirs
-    steps: list[Step] = built.build(lab(FILE.replace("10.10.0.1/24", "10.10.0.2/28")))
+    steps: list[Step] = built.build(lab(MIXED.replace("10.10.0.1/24", "10.10.0.2/28")))
     assert built.get(*theirs.key) is None
     assert [step.after[0].destination for step in steps if isinstance(step, PutRoute)] == [
         ipaddress.ip_network("10.8.0.0/16")
@@ -279,7 +263,7 @@ def test_a_route_of_somebody_else_is_put_again_when_the_new_address_still_reache
 
 
 def test_one_ipv4_address_that_stays_keeps_the_routes(built: World) -> None:
-    more = FILE.replace("addresses: 10.10.0.1/24", "addresses: [10.10.0.1/24, 10.11.0.1/24]")
+    more = MIXED.replace("addresses: 10.10.0.1/24", "addresses: [10.10.0.1/24, 10.11.0.1/24]")
     built.build(lab(more))
     assert commands(built.build(lab(more.replace("10.11.0.1", "10.11.0.2")))) == [
         "ip -n red addr del 10.11.0.1/24 dev v10",
@@ -288,7 +272,7 @@ def test_one_ipv4_address_that_stays_keeps_the_routes(built: World) -> None:
 
 
 def test_an_interface_that_is_to_have_ipv6_after_all_gets_its_link_local_address(built: World) -> None:
-    edited = FILE.replace("eth1: {addresses: 10.0.0.2/30}", 'eth1: {addresses: [10.0.0.2/30, "fd10::2/64"]}')
+    edited = MIXED.replace("eth1: {addresses: 10.0.0.2/30}", 'eth1: {addresses: [10.0.0.2/30, "fd10::2/64"]}')
     assert commands(built.build(lab(edited))) == [
         "ip netns exec blue sysctl -w net.ipv6.conf.eth1.accept_dad=0",
         "ip netns exec blue sysctl -w net.ipv6.conf.eth1.addr_gen_mode=0",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import socket
 import typing as t
 
 from .._errors import missing_interface
@@ -91,13 +92,14 @@ class Kernel:
             self._sockets[netns] = {NETLINK_ROUTE: sock}
             rtnl.change_link(sock, "lo", [["IFLA_IFALIAS", alias]], "mark a namespace", up=up or None)
             sock.queue = self._queue
+            # Beside lo there may be what drivers of tunnels put into every namespace, such as sit0.
+            self._fresh[netns] = 1 + max(index for index, _name in socket.if_nameindex())
 
         try:
             namespaces.create(netns, prepare, leftover=leftover)
         except BaseException:
             self.forget(netns)
             raise
-        self._fresh[netns] = 2  # lo is 1
 
     def file(self, netns: str | None) -> int:
         """A descriptor of the namespace; it stays valid until ``forget``, or until room is needed for others."""
@@ -164,7 +166,10 @@ class Kernel:
         self._indexes[netns] = dict(indexes)
 
     def choose_index(self, netns: str | None, name: str) -> int:
-        """The number to make an interface with; 0, the kernel's choice, but in a namespace that this handle made."""
+        """The number to make an interface with; 0, the kernel's choice, but in a namespace that this handle made.
+
+        There it is the one that the kernel would choose anyway: of the other end of a cable it takes no wish (veth_newlink).
+        """
         self.forget_index(netns, name)
         if netns is None or netns not in self._fresh:
             return 0

@@ -58,10 +58,16 @@ class Segment:
         one, two = self.whole, other.whole
         if one is two:
             return False
+        if one._has(two) or two._has(one):
+            return True  # a VLAN that is led back into what it is on: who hears whom is for nobody to say
         two._into = one
         for tag, part in two._vlans.items():
             one.vlan(tag).join(part)
         return True
+
+    def _has(self, other: Segment) -> bool:
+        """Whether another one is a VLAN of this one, or of its VLANs."""
+        return any(part.whole is other or part.whole._has(other) for part in self._vlans.values())
 
     def vlan(self, tag: t.Any) -> Segment:
         """The segment of those who use a tag in this one."""

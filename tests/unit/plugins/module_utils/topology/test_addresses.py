@@ -144,6 +144,15 @@ def test_pairs_keep_away_from_networks_of_the_file() -> None:
     assert chosen(spec) == {"r1/x": ["10.200.0.4/31"], "r2/x": ["10.200.0.16/31"], "r3/x": ["10.200.0.18/31"]}
 
 
+def test_a_pair_begins_with_an_even_address_even_behind_a_single_one() -> None:
+    spec = laid("""
+        pool: 10.200.0.0/24
+        interfaces: {d: {dummy: true, addresses: 10.200.0.0/32}}
+        namespaces: {red: {interfaces: {x: {cable: red/y, addresses: auto}}}}
+    """)
+    assert chosen(spec) == {"red/x": ["10.200.0.2/31"]}
+
+
 # ---- kept
 
 RING = """
@@ -165,6 +174,13 @@ def test_what_was_chosen_before_stays() -> None:
     }
 
 
+def test_the_upper_half_of_a_pair_keeps_the_lower_one_from_others() -> None:
+    ring = RING.replace("blue: {", "new: {interfaces: {y: {cable: new/z, addresses: auto}}}\n      blue: {")
+    spec = laid(ring, record(red_x="10.200.0.1/31"))
+    assert (chosen(spec)["red/x"], chosen(spec)["blue/x"]) == (["10.200.0.1/31"], ["10.200.0.0/31"])
+    assert chosen(spec)["new/y"] == ["10.200.0.2/31"]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -183,6 +199,10 @@ def test_what_does_not_fit_any_more_is_forgotten(name: str, text: str) -> None:
     assert laid(RING, record(**{name: text})) == laid(RING)
 
 
+def test_of_two_addresses_in_one_network_the_first_stays() -> None:
+    assert chosen(laid(RING, record(red_eth0="10.0.0.7/24 10.0.0.9/24")))["red/eth0"] == ["10.0.0.7/24"]
+
+
 def test_what_another_one_kept_is_not_chosen_even_by_those_before_it() -> None:
     spec = laid(RING, record(blue_eth0="10.0.0.2/24"))
     assert (chosen(spec)["red/eth0"], chosen(spec)["blue/eth0"]) == (["10.0.0.3/24"], ["10.0.0.2/24"])
@@ -191,6 +211,17 @@ def test_what_another_one_kept_is_not_chosen_even_by_those_before_it() -> None:
 def test_two_that_kept_the_same_do_not_both_get_it() -> None:
     spec = laid(RING, record(red_eth0="10.0.0.7/24", blue_eth0="10.0.0.7/24"))
     assert (chosen(spec)["red/eth0"], chosen(spec)["blue/eth0"]) == (["10.0.0.7/24"], ["10.0.0.2/24"])
+
+
+def test_a_pair_is_kept_by_one_cable_only() -> None:
+    ring = RING.replace("blue: {", "new: {interfaces: {y: {cable: new/z, addresses: auto}}}\n      blue: {")
+    spec = laid(ring, record(red_x="10.200.0.8/31", new_y="10.200.0.8/31"))
+    assert (chosen(spec)["red/x"], chosen(spec)["new/y"]) == (["10.200.0.8/31"], ["10.200.0.0/31"])
+
+
+def test_a_pair_goes_when_the_file_has_its_network_by_now() -> None:
+    ring = RING.replace("br0: {", "br1: {addresses: 10.200.0.9/29}, br0: {")
+    assert chosen(laid(ring, record(red_x="10.200.0.10/31")))["red/x"] == ["10.200.0.0/31"]
 
 
 def test_an_address_that_the_file_gives_by_now_goes_to_whom_the_file_gives_it() -> None:

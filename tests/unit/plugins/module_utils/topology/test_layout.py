@@ -105,6 +105,16 @@ def test_what_belongs_to_nobody_may_be_kept_under_x() -> None:
     assert lab.addresses(spec, "blue/eth0") == ["10.0.0.3/24"]
 
 
+def test_one_anchor_may_serve_things_of_different_kinds() -> None:
+    spec = laid("""
+        x-small: &small {mtu: 1400}
+        bridges: {br0: *small}
+        interfaces: {e0: *small}
+        namespaces: {red: {interfaces: {e0: {cable: /e0}}}}
+    """)
+    assert [(each.kind, each.mtu) for each in spec.host.links] == [("bridge", 1400), ("veth", 1400)]
+
+
 # ---- cables
 
 
@@ -309,6 +319,36 @@ def test_a_stack_is_settled_from_below_whatever_the_order_of_the_file() -> None:
             bridges: {br0: {mtu: 4000}}
     """)
     assert (link(spec, "red/top").mtu, link(spec, "red/middle").parent) == (4000, "br0")
+
+
+def test_a_vlan_may_be_led_back_into_the_bridge_that_its_parent_is_a_port_of() -> None:
+    spec = laid("""
+        bridges: {br0: {addresses: 10.0.0.1/24}}
+        interfaces:
+          d0: {dummy: true, master: br0}
+          v5: {vlan: {parent: d0, id: 5}, master: br0}
+          v6: {vlan: {parent: v5, id: 6}, master: br0}
+    """)
+    assert [each.bridge for each in spec.host.links] == [None, "br0", "br0", "br0"]
+
+
+def test_a_vlan_is_one_segment_whoever_has_it_and_another_than_the_untagged_one() -> None:
+    text = """
+        bridges: {br0: }
+        namespaces:
+          red:
+            bridges: {in: }
+            interfaces:
+              up: {bridge: br0, master: in}
+              v5: {vlan: {parent: in, id: 5}, addresses: 10.0.0.1/24}
+          blue:
+            interfaces:
+              eth0: {bridge: br0, addresses: ADDRESS}
+              v5: {vlan: {parent: eth0, id: NUMBER}, addresses: 10.0.0.1/24}
+    """
+    laid(text.replace("ADDRESS", "10.0.1.1/24").replace("NUMBER", "6"))
+    found = lab.refusal(text.replace("ADDRESS", "10.0.1.1/24").replace("NUMBER", "5"))
+    assert "10.0.0.1 is the address of v5 of red too" in found["namespaces.blue.interfaces.v5.addresses"][0]
 
 
 def test_on_the_host_something_may_stand_on_an_interface_that_the_file_does_not_have() -> None:

@@ -84,3 +84,10 @@ def test_the_mistakes_of_one_template_are_one_problem() -> None:
     (sentence,) = lab.refusal(text)["namespaces.r{n}.gateway"]
     assert sentence.startswith("10.0.0.1 can't be reached: it is in no network that r1 is connected to.")
     assert sentence.endswith("(This is r1; 99 more of the template are like it.)")
+
+
+def test_of_very_many_mistakes_the_first_are_told_and_all_are_in_the_details() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        layout({"name": "x", "namespaces": {f"n{number}": {"gateway": "10.0.0.1"} for number in range(200)}})
+    assert len(caught.value.details["problems"]) == 200
+    assert str(caught.value).splitlines()[-1] == "There are 150 more problems."

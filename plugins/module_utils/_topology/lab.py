@@ -92,14 +92,12 @@ class Lab:
         return steps, kept
 
     def _leaving(self, ctx: Context) -> list[str]:
-        """The namespaces that have the lab's mark and are not wanted."""
+        """The namespaces that have the lab's mark and are not wanted; also files where a run died before one was made."""
         if not self.purge:
             return []
-        return [
-            item.name
-            for item in ctx.state.of(scene.netns.Namespace)
-            if item.name not in ctx.nodes and ctx.is_mine(item.name)
-        ]
+        known = ctx.record.namespaces if ctx.record else frozenset()
+        others = [item for item in ctx.state.of(scene.netns.Namespace) if item.name not in ctx.nodes]
+        return [item.name for item in others if ctx.is_mine(item.name) or (not item.live and item.name in known)]
 
     def _refuse_unmarked(self, ctx: Context, claimed: LabSpec) -> None:
         """What the file names and the lab does not own is left alone, which is said."""

@@ -17,7 +17,7 @@ from .._objects import address, impairment, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
 from .._objects.link_steps import ChangeLink, CutCable, MakeLink, PinMtu, VethPair
-from .._objects.route import KERNEL, PROTOCOL, PutRoute
+from .._objects.route import KERNEL, PROTOCOL, PutRoute, Route
 from .context import Context, End
 from .scene import Lacking
 from .spec import LinkSpec
@@ -208,14 +208,16 @@ def _pinned(ctx: Context, start: t.Mapping[End, Link], spec: LinkSpec, now: Link
     """A bridge keeps its MTU when it gets a port with another one: that has to be said once."""
     ports = [each for each in ctx.nodes[spec.netns].links if each.bridge == spec.name and each.mtu != spec.mtu]
     new = now.group != ctx.group or (spec.netns, spec.name) in ctx.made
-    if not any(new or _differs(each, start.get((each.netns, each.name))) for each in ports):
+    if not any(new or _comes(ctx, each, start.get((each.netns, each.name))) for each in ports):
         return []
     wanted = variant(now, mtu=spec.mtu, up=spec.up, group=ctx.group)
     return [PinMtu((wanted,), (wanted,))]
 
 
-def _differs(spec: LinkSpec, now: Link | None) -> bool:
-    return now is None or (now.mtu, now.bridge) != (spec.mtu, spec.bridge)
+def _comes(ctx: Context, spec: LinkSpec, now: Link | None) -> bool:
+    """Whether a port is not yet what it is to be."""
+    made = now is None or (spec.netns, spec.name) in ctx.made
+    return made or (now.mtu, now.bridge) != (spec.mtu, spec.bridge)
 
 
 def _options(spec: LinkSpec, now: Link) -> link.Options | None:
@@ -264,7 +266,7 @@ def _addresses(ctx: Context, spec: LinkSpec, wanted: Link, changes: t.Sequence[S
         return []
     purge = ctx.purge and ctx.owns(ctx.links[spec.netns, spec.name])
     steps = address.plan(_around(ctx, spec), wanted, changes, spec.addresses, purge=purge, overlap=spec.overlap)
-    return [*_link_local(spec, here), *steps, *_flushed(ctx, spec, steps)]
+    return [*_link_local(spec, here), *_flushing(ctx, spec, steps)]
 
 
 def _link_local(spec: LinkSpec, here: t.Iterable[address.Address]) -> list[Step]:
@@ -278,30 +280,36 @@ def _link_local(spec: LinkSpec, here: t.Iterable[address.Address]) -> list[Step]
     ]
 
 
-def _flushed(ctx: Context, spec: LinkSpec, steps: t.Sequence[Step]) -> list[Step]:
-    """The foreign routes that the kernel drops when the last IPv4 address of a device goes, put back.
+def _flushing(ctx: Context, spec: LinkSpec, steps: list[Step]) -> list[Step]:
+    """The steps, where they remove the last IPv4 address of a device: with it the kernel drops all IPv4 routes through it.
 
-    The lab's own are put by the plan for routes, which is told that they are gone.
+    The removal is told what is lost. Foreign routes are put back at once; the lab's own are put by the plan for routes, which
+    is told that they are gone.
     """
-    gone = {step.before[0].interface for step in steps if isinstance(step, PutAddress) and not step.after}
-    left = [
-        item
-        for item in ctx.addresses.get((spec.netns, spec.name), ())
-        if item.interface.version == 4 and item.interface not in gone
-    ]
-    if left or not any(interface.version == 4 for interface in gone):
-        return []
+    removals = [step for step in steps if isinstance(step, PutAddress) and not step.after]
+    gone = [step.before[0].interface for step in removals if step.before[0].interface.version == 4]
+    here = ctx.addresses.get((spec.netns, spec.name), ())
+    if not gone or any(item.interface.version == 4 and item.interface not in gone for item in here):
+        return steps
     ctx.unrouted.add((spec.netns, spec.name))
-    kept = [
+    through = [
         route
         for route in ctx.routes.get(spec.netns, ())
-        if route.device == spec.name
-        and route.destination.version == 4
-        and route.protocol not in (PROTOCOL, KERNEL)
-        and any(hop.gateway for hop in route.hops)
-        and any(hop.gateway in interface.network for hop in route.hops for interface in spec.addresses if hop.gateway)
+        if route.device == spec.name and route.destination.version == 4 and route.protocol != KERNEL
     ]
-    return [PutRoute((), (route,)) for route in kept]
+    wanted = {route.key for route in ctx.nodes[spec.netns].routes}
+    # Routes of ours that are no longer wanted are removed before.
+    lost = [PutRoute((), (route,)) for route in through if route.protocol != PROTOCOL or route.key in wanted]
+    last = removals[-1]
+    steps[steps.index(last)] = variant(last, lost=(*last.lost, *lost))
+    again = [step for step in lost if step.after[0].protocol != PROTOCOL and _reaches(step.after[0], spec)]
+    return [*steps, *again]
+
+
+def _reaches(route: Route, spec: LinkSpec) -> bool:
+    """Whether the addresses that a device is to have lead to the gateway."""
+    gateways = [hop.gateway for hop in route.hops if hop.gateway is not None]
+    return bool(gateways) and all(any(each in held.network for held in spec.addresses) for each in gateways)
 
 
 # ---- removing
@@ -328,8 +336,20 @@ def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
         lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
     if now.kind == "veth":
         steps.append(VethPair(tuple(ends), (), tuple(lost)))
-    else:
-        steps.append(MakeLink(tuple(ends), (), (*lost, PinMtu((now,), (now,))) if now.kind == "bridge" else tuple(lost)))
+        return
+    if now.kind == "bridge":
+        lost += [PinMtu((now,), (now,)), *_plugged(ctx, now)]
+    steps.append(MakeLink((now,), (), tuple(lost)))
+
+
+def _plugged(ctx: Context, bridge: Link) -> list[Step]:
+    """The ports of a bridge, plugged in again; those that were removed before it come back by themselves."""
+    ports = [
+        each
+        for end, each in ctx.links.items()
+        if end[0] == bridge.netns and each.bridge == bridge.name and end not in ctx.removed
+    ]
+    return [ChangeLink((variant(port, bridge=None, hairpin=None),), (port,)) for port in ports]
 
 
 def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:
@@ -345,10 +365,12 @@ def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:
 
     What lies in a namespace that goes, goes with it; of a cable out of there, the end that stays is removed.
     """
-    for end, now in ctx.links.items():
-        stays = end[0] is None or end[0] in ctx.nodes
-        if not stays or end in ctx.wanted or not ctx.owns(now) or end in ctx.removed:
-            continue
+    left = [
+        now
+        for end, now in ctx.links.items()
+        if (end[0] is None or end[0] in ctx.nodes) and end not in ctx.wanted and ctx.owns(now)
+    ]
+    for now in sorted(left, key=lambda each: each.kind == "bridge"):  # what is taken back finds its bridge there
         if now.kind == "veth" and now.peer is None:
             out.last.append(CutCable((now,), ()))
         elif now.peer is None or (now.peer.netns, now.peer.name) not in ctx.wanted:

@@ -85,8 +85,8 @@ class Lab:
             found.append(f"{IPv6Address(network + host)}{'/64' if prefix else ''}")
         return tuple(found)
 
-    def definition(self, *, written: bool = False, **changed: dict[str, Any]) -> dict[str, Any]:
-        """What a lab file says: by templates, or with every namespace ``written`` out.
+    def definition(self, *, written: bool = False, auto: bool = True, **changed: dict[str, Any]) -> dict[str, Any]:
+        """What a lab file says: by templates, or with every namespace ``written`` out, if not ``auto`` with addresses.
 
         ``changed`` adds to what is said of the interface of a namespace that is written out.
         """
@@ -98,7 +98,8 @@ class Lab:
                 namespaces[f"{_letter(number)}{{n}}"] = {"count": self.each, **each}
         if written:
             for cable in self.cables():
-                end = {"bridge": cable.bridge, "addresses": list(cable.addresses), **changed.get(cable.netns, {})}
+                addresses = "auto" if auto else list(cable.addresses)
+                end = {"bridge": cable.bridge, "addresses": addresses, **changed.get(cable.netns, {})}
                 namespaces[cable.netns] = {"interfaces": {"eth0": end}, "gateway": list(cable.gateways)}
         bridges = {bridge.name: {"addresses": list(bridge.addresses)} for bridge in self.switches()}
         return {"name": NAME, "bridges": bridges, "namespaces": namespaces}

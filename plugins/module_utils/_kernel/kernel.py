@@ -35,6 +35,7 @@ class Kernel:
         self._sockets: dict[str | None, dict[int, NetlinkSocket]] = {}
         self._indexes: dict[str | None, dict[str, int]] = {}
         self._fresh: dict[str, int] = {}
+        self._first = 0
         self._shelf: dict[str, int] = {}
         self._queue: Queue | None = None
         self._shared = False
@@ -92,8 +93,10 @@ class Kernel:
             self._sockets[netns] = {NETLINK_ROUTE: sock}
             rtnl.change_link(sock, "lo", [["IFLA_IFALIAS", alias]], "mark a namespace", up=up or None)
             sock.queue = self._queue
-            # Beside lo there may be what drivers of tunnels put into every namespace, such as sit0.
-            self._fresh[netns] = 1 + max(index for index, _name in socket.if_nameindex())
+            if not self._first:
+                # Beside lo there may be what drivers of tunnels put into every namespace, such as sit0.
+                self._first = 1 + max(index for index, _name in socket.if_nameindex())
+            self._fresh[netns] = self._first
 
         try:
             namespaces.create(netns, prepare, leftover=leftover)

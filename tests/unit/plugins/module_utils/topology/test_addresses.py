@@ -153,6 +153,16 @@ def test_a_pair_begins_with_an_even_address_even_behind_a_single_one() -> None:
     assert chosen(spec) == {"red/x": ["10.200.0.2/31"]}
 
 
+def test_a_network_inside_of_another_one_makes_neither_smaller() -> None:
+    spec = laid("""
+        pool: 10.200.0.0/24
+        bridges: {br0: {addresses: 10.200.0.1/28}}
+        interfaces: {d: {dummy: true, addresses: 10.200.0.2/32}}
+        namespaces: {red: {interfaces: {x: {cable: red/y, addresses: auto}}}}
+    """)
+    assert chosen(spec) == {"red/x": ["10.200.0.16/31"]}
+
+
 # ---- kept
 
 RING = """
@@ -217,6 +227,11 @@ def test_a_pair_is_kept_by_one_cable_only() -> None:
     ring = RING.replace("blue: {", "new: {interfaces: {y: {cable: new/z, addresses: auto}}}\n      blue: {")
     spec = laid(ring, record(red_x="10.200.0.8/31", new_y="10.200.0.8/31"))
     assert (chosen(spec)["red/x"], chosen(spec)["new/y"]) == (["10.200.0.8/31"], ["10.200.0.0/31"])
+
+
+def test_who_asks_no_more_keeps_nothing() -> None:
+    ring = RING.replace(", x: {addresses: auto}", "")
+    assert chosen(laid(ring, record(blue_x="10.200.0.9/31")))["red/x"] == ["10.200.0.0/31"]
 
 
 def test_a_pair_goes_when_the_file_has_its_network_by_now() -> None:

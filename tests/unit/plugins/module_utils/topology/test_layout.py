@@ -351,6 +351,25 @@ def test_a_vlan_is_one_segment_whoever_has_it_and_another_than_the_untagged_one(
     assert "10.0.0.1 is the address of v5 of red too" in found["namespaces.blue.interfaces.v5.addresses"][0]
 
 
+def test_a_vlan_inside_of_a_vlan_is_one_segment_too_whichever_is_seen_first() -> None:
+    found = lab.refusal("""
+        bridges: {br0: }
+        namespaces:
+          red:
+            bridges: {in: }
+            interfaces:
+              v5: {vlan: {parent: in, id: 5}, addresses: 10.0.0.1/24}
+              eth0: {bridge: br0}
+              v7: {vlan: {parent: eth0, id: 7}, master: in}
+          blue:
+            interfaces:
+              eth0: {bridge: br0}
+              v7: {vlan: {parent: eth0, id: 7}}
+              v5: {vlan: {parent: v7, id: 5}, addresses: 10.0.0.1/24}
+    """)
+    assert set(found) == {"namespaces.blue.interfaces.v5.addresses"}
+
+
 def test_on_the_host_something_may_stand_on_an_interface_that_the_file_does_not_have() -> None:
     found = link(laid("interfaces: {mv0: {macvlan: {parent: eth7}}}"), "/mv0")
     assert (found.parent, found.mtu) == ("eth7", 1500)

@@ -183,6 +183,7 @@ class World:
         elif isinstance(step, CutCable):
             self._cut += step.before
         else:
+            step = self._with_peers(step) if isinstance(step, ChangeLink) else step
             for item in step.before:
                 there = self._facts.get(item.key)
                 again = isinstance(step, ChangeLink) and there in step.after  # made in the right way at once
@@ -199,6 +200,13 @@ class World:
                 self._after_change(old, item)
             if isinstance(step, PutAddress) and not step.after:
                 self._without_address(step.before[0])
+
+    def _with_peers(self, step: ChangeLink) -> ChangeLink:
+        """A change is planned for a link as it was seen: without its peer, where nobody looked."""
+        there = self._facts.get(step.before[0].key)
+        peer = there.peer if isinstance(there, Link) else None
+        before, after = (tuple(replace(each, peer=peer) for each in side) for side in (step.before, step.after))
+        return replace(step, before=before, after=after)
 
     @staticmethod
     def _as_made(step: Step) -> list[t.Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._engine.model import State
+from .._engine.model import Key, State
 from .._errors import Conflict, NotOurs, PatchbayError
 from .._kernel.rtnl import DOOMED
 from .._objects import link, machine, netns
@@ -33,7 +33,9 @@ class Context:
     ``force`` removes what stands in the way whoever made it. Refusals are collected: see ``refuse``.
     """
 
-    def __init__(self, lab: LabSpec, state: State, *, purge: bool, adopt: bool, force: bool) -> None:
+    def __init__(
+        self, lab: LabSpec, state: State, *, purge: bool, adopt: bool, force: bool, claimed: LabSpec | None = None
+    ) -> None:
         self.lab = lab
         self.state = state
         self.purge = purge
@@ -42,6 +44,10 @@ class Context:
         others: Others | None = state.get(("others",))
         self.others: t.Mapping[int, str] = others.labs if others else {}
         self.seed = machine.seed(state)
+        taken = claimed.nodes if claimed is not None and force else ()
+        self.taken: set[End] = {(each.netns, each.name) for node in taken for each in node.links}
+        """The links that the file of a lab that is to be absent names: by force they go whoever made them."""
+        self.taken_names = {node.netns for node in taken}
         self.nodes: dict[str | None, Node] = {node.netns: node for node in lab.nodes}
         self.wanted: dict[End, LinkSpec] = {(each.netns, each.name): each for node in lab.nodes for each in node.links}
         self.links: dict[End, Link] = {(each.netns, each.name): each for each in state.of(Link)}
@@ -61,6 +67,8 @@ class Context:
         """The links that this run removes: both ends of cables."""
         self.unrouted: set[End] = set()
         """The links that stay but lose their IPv4 routes for a moment."""
+        self.rerouted: set[Key] = set()
+        """The routes that this run removes or replaces."""
         self.problems: list[PatchbayError] = []
 
     # ---- namespaces
@@ -76,15 +84,19 @@ class Context:
         return name is None or (now is not None and now.live)
 
     def is_mine(self, name: str | None) -> bool:
-        """Whether a namespace has the lab's mark."""
+        """Whether a namespace has the lab's mark, or is taken by force."""
         now = self.namespace(name)
-        return now is not None and now.live and now.lab == self.lab.name
+        if now is None or not now.live:
+            return False
+        return now.lab == self.lab.name or (now.lab is None and name in self.taken_names)
 
     # ---- whose a link is
 
     def owns(self, now: Link) -> bool:
-        """Whether a link has the lab's mark, or is a rest of what a run that was killed wanted to remove."""
-        return now.group in (self.group, DOOMED)
+        """Whether a link has the lab's mark, is a rest of what a run that was killed wanted to remove, or is taken by force."""
+        if now.group in (self.group, DOOMED):
+            return True
+        return (now.netns, now.name) in self.taken and not self._other(now)
 
     def claim(self, now: Link) -> bool:
         """Whether the lab may change a link that is wanted; a refusal is noted when not."""

@@ -17,7 +17,7 @@ from .._errors import NotOurs, NotVerified
 from .._kernel.kernel import Kernel
 from .._objects import impairment
 from .._objects.link_steps import CutCable
-from . import plan_links, plan_nat, plan_nodes, record, scene
+from . import plan_links, plan_nat, plan_nodes, plan_removals, record, scene
 from .context import Context
 from .glance import Glances
 from .record import Record
@@ -65,18 +65,19 @@ class Lab:
         named = plan_nodes.namespaces(ctx)
         links = plan_links.plan(ctx)
         changed, kept = self._plan_nodes(ctx, links)
+        last = plan_removals.leftovers(ctx) if self.purge else []
         translated = plan_nat.plan(ctx, self.translations)
         leaving = self._leaving(ctx)
         removed = plan_nodes.removals(ctx, leaving)
         if self.claimed is not None:
             self._refuse_unmarked(ctx, self.claimed)
         ctx.judge()
-        work = [*links.first, *named, *links.made, *changed, *translated, *links.last, *removed]
+        work = [*links.first, *named, *links.made, *changed, *translated, *last, *removed]
         return self._recorded(work, ctx.group, kept, leaving)
 
     def context(self, state: State) -> Context:
         """What the parts of the plan share."""
-        return Context(self.spec, state, purge=self.purge, adopt=self.adopt, force=self.force)
+        return Context(self.spec, state, purge=self.purge, adopt=self.adopt, force=self.force, claimed=self.claimed)
 
     def _plan_nodes(self, ctx: Context, links: plan_links.LinkPlan) -> tuple[list[Step], dict[tuple[str, str], str]]:
         """What changes in each namespace, the host last: its bridges come up when all is plugged in."""
@@ -103,7 +104,7 @@ class Lab:
         """What the file names and the lab does not own is left alone, which is said."""
         for node in claimed.namespaces:
             now = ctx.namespace(node.netns)
-            if now is not None and now.live and now.lab != self.spec.name:
+            if now is not None and now.live and not ctx.is_mine(node.netns):
                 ctx.refuse(NotOurs.kept(f"namespace {now.name}"))
         for each in claimed.host.links:
             link = ctx.links.get((None, each.name))

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError, Unsupported
-from .._objects import address, impairment, link, link_steps, sysctl
+from .._objects import address, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
-from .._objects.link_steps import ChangeLink, CutCable, MakeLink, PinMtu, VethPair
+from .._objects.link_steps import MakeLink, PinMtu, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute, Route
+from . import plan_removals
 from .context import Context, End
 from .scene import Lacking
 from .spec import LinkSpec
@@ -36,8 +37,6 @@ class LinkPlan:
     made: list[Step] = field(default_factory=list)
     changed: dict[str | None, list[Step]] = field(default_factory=dict)
     """By namespace: properties and addresses; of bridges after their ports, of what stands on others last."""
-    last: list[Step] = field(default_factory=list)
-    """Removals that nothing waits for."""
 
 
 def plan(ctx: Context) -> LinkPlan:
@@ -63,8 +62,6 @@ def plan(ctx: Context) -> LinkPlan:
     _check_ports(ctx)
     for each in ctx.state.of(Lacking):
         ctx.refuse(Unsupported(f"this kernel can't do what the lab asks for: {each.feature} {each.reason}", feature=each.feature))
-    if ctx.purge:
-        _plan_leftovers(ctx, out)
     return out
 
 
@@ -121,7 +118,7 @@ def _plan_cable(ctx: Context, out: LinkPlan, start: dict[End, Link], one: LinkSp
         return
     for each in now:
         if each is not None and ctx.may_replace(each):
-            _remove(ctx, out.first, each)
+            plan_removals.remove(ctx, out.first, each)
     made = tuple(_bare(ctx, spec) for spec in (one, other))
     made = (_ready(made[0], one), made[1])
     out.made.append(VethPair((), made))
@@ -167,7 +164,7 @@ def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: Link
             start[end] = now
         return
     if now is not None and ctx.may_replace(now):
-        _remove(ctx, out.first, now)
+        plan_removals.remove(ctx, out.first, now)
     start[end] = wanted
     ctx.made.add(end)
     out.made.append(MakeLink((), (wanted,)))
@@ -216,8 +213,9 @@ def _pinned(ctx: Context, start: t.Mapping[End, Link], spec: LinkSpec, now: Link
 
 def _comes(ctx: Context, spec: LinkSpec, now: Link | None) -> bool:
     """Whether a port is not yet what it is to be."""
-    made = now is None or (spec.netns, spec.name) in ctx.made
-    return made or (now.mtu, now.bridge) != (spec.mtu, spec.bridge)
+    if now is None or (spec.netns, spec.name) in ctx.made:
+        return True
+    return (now.mtu, now.bridge) != (spec.mtu, spec.bridge)
 
 
 def _options(spec: LinkSpec, now: Link) -> link.Options | None:
@@ -297,9 +295,7 @@ def _flushing(ctx: Context, spec: LinkSpec, steps: list[Step]) -> list[Step]:
         for route in ctx.routes.get(spec.netns, ())
         if route.device == spec.name and route.destination.version == 4 and route.protocol != KERNEL
     ]
-    wanted = {route.key for route in ctx.nodes[spec.netns].routes}
-    # Routes of ours that are no longer wanted are removed before.
-    lost = [PutRoute((), (route,)) for route in through if route.protocol != PROTOCOL or route.key in wanted]
+    lost = [PutRoute((), (route,)) for route in through]
     last = removals[-1]
     steps[steps.index(last)] = variant(last, lost=(*last.lost, *lost))
     again = [step for step in lost if step.after[0].protocol != PROTOCOL and _reaches(step.after[0], spec)]
@@ -312,69 +308,7 @@ def _reaches(route: Route, spec: LinkSpec) -> bool:
     return bool(gateways) and all(any(each in held.network for held in spec.addresses) for each in gateways)
 
 
-# ---- removing
-
-
-def _remove(ctx: Context, steps: list[Step], now: Link) -> None:
-    """Add the step that removes a link, knowing what goes with it; a cable goes once."""
-    if (now.netns, now.name) in ctx.removed:
-        return
-    ends = [now]
-    if now.kind == "veth" and now.peer is not None:
-        other = ctx.links.get((now.peer.netns, now.peer.name))
-        ends += [other] if other is not None else []
-    ctx.removed |= {(end.netns, end.name) for end in ends}
-    lost: list[Step] = []
-    for end in ends:
-        bare = variant(end, up=False, bridge=None, hairpin=None, link_local=True)
-        addresses = _own_addresses(ctx, end)
-        lost += sysctl.without_duplicate_detection(end.netns, end.name, (each.interface for each in addresses))
-        lost += [ChangeLink((bare,), (end,))] if bare != end or not end.link_local else []
-        lost += address.restoring(State(addresses), end.netns, end.name)
-        lost += impairment.restoring(ctx.state, end.netns, end.name)
-    for end in ends:
-        lost += [PutRoute((), (route,)) for route in ctx.routes.get(end.netns, ()) if _leads_through(route, end)]
-    if now.kind == "veth":
-        steps.append(VethPair(tuple(ends), (), tuple(lost)))
-        return
-    if now.kind == "bridge":
-        lost += [PinMtu((now,), (now,)), *_plugged(ctx, now)]
-    steps.append(MakeLink((now,), (), tuple(lost)))
-
-
-def _plugged(ctx: Context, bridge: Link) -> list[Step]:
-    """The ports of a bridge, plugged in again; those that were removed before it come back by themselves."""
-    ports = [
-        each
-        for end, each in ctx.links.items()
-        if end[0] == bridge.netns and each.bridge == bridge.name and end not in ctx.removed
-    ]
-    return [ChangeLink((variant(port, bridge=None, hairpin=None),), (port,)) for port in ports]
-
-
-def _own_addresses(ctx: Context, end: Link) -> list[address.Address]:
-    return [each for each in ctx.addresses.get((end.netns, end.name), ()) if not each.automatic]
-
-
-def _leads_through(route: t.Any, end: Link) -> bool:
-    return route.protocol != KERNEL and any(hop.device == end.name for hop in route.hops)
-
-
-def _plan_leftovers(ctx: Context, out: LinkPlan) -> None:
-    """What has the lab's mark and is not wanted, on the host and in the namespaces that stay.
-
-    What lies in a namespace that goes, goes with it; of a cable out of there, the end that stays is removed.
-    """
-    left = [
-        now
-        for end, now in ctx.links.items()
-        if (end[0] is None or end[0] in ctx.nodes) and end not in ctx.wanted and ctx.owns(now)
-    ]
-    for now in sorted(left, key=lambda each: each.kind == "bridge"):  # what is taken back finds its bridge there
-        if now.kind == "veth" and now.peer is None:
-            out.last.append(CutCable((now,), ()))
-        elif now.peer is None or (now.peer.netns, now.peer.name) not in ctx.wanted:
-            _remove(ctx, out.last, now)  # else its other end is made anew, or refused
+# ---- limits
 
 
 def _check_ports(ctx: Context) -> None:

@@ -110,13 +110,14 @@ def routes(ctx: Context, node: Node) -> tuple[list[Step], list[Step]]:
     put: list[Step] = []
     for key, route in wanted.items():
         put += _put(ctx, node, there.get(key), route)
+    ctx.rerouted |= {step.before[0].key for step in (*gone, *put) if step.before}
     return gone, put
 
 
 def _is_lost(ctx: Context, node: Node, route: Route) -> bool:
-    """Whether the route goes when its link is made anew, or loses its last address."""
+    """Whether the route goes before others are put: its link is removed, made anew, or loses its last address."""
     devices = [(node.netns, hop.device) for hop in route.hops if hop.device]
-    return any(end in ctx.made or (end in ctx.unrouted and route.destination.version == 4) for end in devices)
+    return any(end in ctx.made or end in ctx.removed or (end in ctx.unrouted and route.destination.version == 4) for end in devices)
 
 
 def _put(ctx: Context, node: Node, now: Route | None, wanted: Route) -> list[Step]:

@@ -151,7 +151,8 @@ def observe(
 
 def _names(names: t.Iterable[str]) -> tuple[list[str], set[str]]:
     """Those of the names that are namespaces, and those that are leftover files; whose they are, is not known yet."""
-    there, doubtful = [], []
+    there: list[str] = []
+    doubtful: list[str] = []
     device = namespaces.device()
     for name in names:
         try:
@@ -233,7 +234,7 @@ def _see(
     else:
         answers = rtnl.all_addresses(sock), rtnl.all_routes(sock)
         recognized = glances.recognized(node, (links, *answers)) if glances is not None and node is not None else None
-        if recognized is not None:
+        if glances is not None and recognized is not None:
             items += [netns.Namespace(place, lab=glances.lab), netns.Loopback(place, up=True), Settled(place)]
             return Seen(place, [], dict(recognized))
         names = _names_of(kernel, place, links)
@@ -263,9 +264,10 @@ def _joined(
     settled = {item.netns for item in items if isinstance(item, Settled)}
     ends = {(each.netns, each.names[place.number]): peer for each in seen for place, peer in _of(each, peers)}
     for (place, name), spec in wanted.items():
-        if place in settled and spec.peer is not None and spec.peer.netns not in settled:
-            if ends.get((spec.peer.netns, spec.peer.name)) != Peer(place, name):
-                return False
+        if spec.peer is None or place not in settled or spec.peer.netns in settled:
+            continue
+        if ends.get((spec.peer.netns, spec.peer.name)) != Peer(place, name):
+            return False
     return True
 
 

@@ -45,7 +45,8 @@ from lab import Lab
 from waiting import released
 
 TABLES = ("labs", "nat", "connections", "topology", "plays")
-LEAST = 5  # rounds of what takes milliseconds
+ROUNDS = 3
+LEAST = 5  # rounds of what takes milliseconds, or is compared with a bound
 SIZES = [10, 100]  # of labs that are built object by object
 SIZE = 1000  # of the one that is built at once
 
@@ -144,8 +145,10 @@ def main() -> None:
     parser.add_argument(
         "sizes", nargs="*", type=int, default=[], metavar="N", help="namespaces (default: 10 100, and 1000 at once)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is timed (default: 3)")
-    parser.add_argument("--slow", action="store_true", help="time shell and Mininet as often as the rest of topology")
+    parser.add_argument("--rounds", type=int, help=f"how often each is timed (default: 3; of topology {LEAST})")
+    parser.add_argument(
+        "--slow", type=int, default=1, metavar="N", help="the same of shell and Mininet in topology (default: 1)"
+    )
     parser.add_argument("--profile", action="store_true", help="say what topology spends its time on, and nothing else")
     parser.add_argument("--no-plays", dest="plays", action="store_false", help="leave Ansible out")
     parser.add_argument("--only", action="append", choices=TABLES, help="this table alone (may be given several times)")
@@ -160,17 +163,17 @@ def main() -> None:
         return
     print(machine())  # with it pyroute2 is imported, which is not what is measured
     wanted = options.only or [name for name in TABLES if name != "plays" or options.plays]
+    rounds = options.rounds or ROUNDS
     if "labs" in wanted:
-        report(options.sizes or SIZES, options.rounds)
+        report(options.sizes or SIZES, rounds)
     if "nat" in wanted:
-        nat.report(max(options.rounds, LEAST))
+        nat.report(max(rounds, LEAST))
     if "connections" in wanted:
-        connections.report(max(options.rounds, LEAST))
+        connections.report(max(rounds, LEAST))
     if "topology" in wanted:
-        rounds = max(options.rounds, topology.LEAST)
-        topology.report(size, rounds, rounds if options.slow else topology.SLOW_ROUNDS)
+        topology.report(size, options.rounds or LEAST, options.slow)
     if "plays" in wanted:
-        plays.report(options.rounds)
+        plays.report(rounds)
 
 
 if __name__ == "__main__":

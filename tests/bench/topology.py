@@ -25,8 +25,6 @@ import ours
 from lab import Lab
 from waiting import released, settled
 
-LEAST = 5  # rounds
-SLOW_ROUNDS = 1  # of programs that need minutes, unless more are asked for
 GROWTH = (0.1, 1, 3)  # sizes of labs, in the one that is asked for
 MEMORY, MEGABYTE = 120, 10**6  # what its process is to need at most
 OURS = ("floor.c", "the module", "the module, all written out,")  # they build the same in every detail
@@ -205,10 +203,14 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield row("  all written out", "playbook, written", "floor", "floor, whole")
     yield row("  again, nothing to change", "playbook, again", "building", "playbook")
     yield row("  again, all written out", "playbook, written, again", "building", "playbook, written")
-    yield row("a whole playbook", "playbook", "shell loop", "shell", 1 / 20)
-    yield row("", "playbook", "ip -batch", "batch", 1 / 5)
-    if bench.times["mininet"]:
-        yield row("", "playbook", "Mininet", "mininet")
+    others: dict[str, tuple[str, float | None]] = {
+        "batch": ("ip -batch", 1 / 5),
+        "shell": ("shell loop", 1 / 20),
+        "mininet": ("Mininet", None),
+    }
+    for name, (title, bound) in others.items():
+        if bench.times[name]:
+            yield row("a whole playbook", "playbook", title, name, bound)
     yield from growth(bench)
     imports = bench.middle("imports, peak") / MEGABYTE
     for what, kind in ((f"memory, {imports:.0f} MB of it imports", "module"), ("  all written out", "written")):

@@ -46,7 +46,7 @@ def lines() -> tuple[_progress.Lines, list[str]]:
 
 def test_a_run_that_is_over_soon_shows_nothing(clock: Clock) -> None:
     watch, shown = lines()
-    for _ in range(9):
+    for _number in range(9):
         clock.now += 0.1
         watch("namespaces", 340, 1000)
     assert shown == []
@@ -62,7 +62,7 @@ def test_lines_come_at_intervals(clock: Clock) -> None:
 
 def test_the_same_line_is_not_shown_twice(clock: Clock) -> None:
     watch, shown = lines()
-    for _ in range(100):
+    for _number in range(100):
         clock.now += 1
         watch("namespaces", 340, 1000)
     assert shown == [LINE]

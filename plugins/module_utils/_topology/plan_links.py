@@ -177,22 +177,8 @@ def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
     if now.bridge is not None and (spec.netns, spec.name) not in ctx.made and (spec.netns, now.bridge) in ctx.made:
         now = variant(now, bridge=None, hairpin=None)  # the bridge is made anew
     try:
-        wanted = variant(
-            now,
-            mac=spec.mac or now.mac,
-            mtu=spec.mtu,
-            up=spec.up,
-            bridge=spec.bridge,
-            hairpin=bool(spec.hairpin) if spec.bridge else None,
-            group=ctx.group,
-            options=_options(spec, now),
-        )
-        fresh = (spec.netns, spec.name) in ctx.made
-        if fresh and not any(interface.version == 6 for interface in spec.addresses):
-            wanted = variant(
-                wanted, link_local=now.up
-            )  # nobody asked for IPv6: a thousand of these keep a machine busy
-        if fresh:
+        wanted = _wanted(ctx, spec, now)
+        if (spec.netns, spec.name) in ctx.made:
             return [*_undetected(ctx, spec), *link_steps.changed(now, wanted), *_new_addresses(ctx, spec, wanted)]
         changes = link_steps.changed(now, wanted, address.dropped(_around(ctx, spec), now, wanted))
         return [*changes, *_addresses(ctx, spec, wanted, changes)]
@@ -201,13 +187,31 @@ def _plan_properties(ctx: Context, spec: LinkSpec, now: Link) -> list[Step]:
         return []
 
 
+def _wanted(ctx: Context, spec: LinkSpec, now: Link) -> Link:
+    """What a link that is there, or is made by then, is to become."""
+    six = any(interface.version == 6 for interface in spec.addresses)
+    fresh = (spec.netns, spec.name) in ctx.made
+    return variant(
+        now,
+        mac=spec.mac or now.mac,
+        mtu=spec.mtu,
+        up=spec.up,
+        bridge=spec.bridge,
+        hairpin=bool(spec.hairpin) if spec.bridge else None,
+        group=ctx.group,
+        options=_options(spec, now),
+        # Without IPv6 none gets a link-local address: a thousand of these keep a machine busy.
+        link_local=now.link_local if six or not fresh else now.up,
+    )
+
+
 def _pinned(ctx: Context, start: t.Mapping[End, Link], spec: LinkSpec, now: Link) -> list[Step]:
     """A bridge keeps its MTU when it gets a port with another one: that has to be said once."""
     ports = [each for each in ctx.nodes[spec.netns].links if each.bridge == spec.name and each.mtu != spec.mtu]
     new = now.group != ctx.group or (spec.netns, spec.name) in ctx.made
     if not any(new or _comes(ctx, each, start.get((each.netns, each.name))) for each in ports):
         return []
-    wanted = variant(now, mtu=spec.mtu, up=spec.up, group=ctx.group)
+    wanted = _wanted(ctx, spec, now)
     return [PinMtu((wanted,), (wanted,))]
 
 

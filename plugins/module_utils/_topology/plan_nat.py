@@ -46,7 +46,8 @@ class Gone:
     @property
     def versions(self) -> tuple[int, ...]:
         """A masquerade's or a forward's, by how it is written."""
-        six = "ipv6" in self.text.split() or ":" in self.text.split()[0]
+        words = self.text.split()
+        six = words[2] == "ipv6" if self.kind == "forward" else ":" in words[0]
         return (6 if six else 4,)
 
     def specs(self, state: State) -> list[Spec]:

@@ -39,7 +39,8 @@ def run(params: t.Mapping[str, t.Any], *, check: bool, diff: bool, watch: Watch 
     lock = contextlib.nullcontext() if check else locked(f"lab {name}", params["lock_timeout"])
     with deferred(), lock, uncollected(), Kernel() as kernel:
         wish = _wish(params, name, kernel)
-        with contextlib.closing(labs.Progress(name)) as progress:
+        # Without the lock, the file with the progress may be another run's.
+        with contextlib.nullcontext(unwatched) if check else contextlib.closing(labs.Progress(name)) as progress:
 
             def told(phase: str, done: int, total: int) -> None:
                 progress(phase, done, total)

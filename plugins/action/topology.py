@@ -43,6 +43,7 @@ class ActionModule(ActionBase):
             outcome = _in_process.failure(error)
         if lab is not None:
             _tell_places(outcome, lab)
+            _say_what_was_asked(outcome, self._task.args["src"])
         result.update(outcome)
         return result
 
@@ -166,6 +167,13 @@ def _tell_places(outcome: dict[str, t.Any], lab: _lab_file.LabFile) -> None:
         outcome["details"]["problems"] = [
             {**problem, "place": place} for place, problem in zip(places, problems, strict=True)
         ]
+
+
+def _say_what_was_asked(outcome: dict[str, t.Any], source: t.Any) -> None:
+    """The result names the file, as the task did; its contents would only make it long."""
+    asked = (outcome.get("invocation") or {}).get("module_args")
+    if asked:
+        outcome["invocation"] = {"module_args": {**asked, "src": str(source), "definition": None}}
 
 
 def _is_about_key(problem: Mapping[str, t.Any]) -> bool:

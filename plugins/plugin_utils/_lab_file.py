@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import yaml
+from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import uncollected
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.reader import Reader
@@ -63,7 +64,11 @@ class LabFile:
 
 def read(content: bytes, name: str) -> LabFile:
     """Read the content of the file ``name``. Raises InvalidInput with one line for each mistake."""
-    text = _decoded(content, name)
+    with uncollected():
+        return _read(_decoded(content, name), name)
+
+
+def _read(text: str, name: str) -> LabFile:
     try:
         root = yaml.compose(text, Loader=_PARSER)
     except yaml.YAMLError as error:

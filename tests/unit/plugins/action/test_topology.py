@@ -161,6 +161,12 @@ def test_the_file_is_sent_as_a_definition(world: World, calls: Calls, name: str)
     assert call["module_args"]["definition"]["namespaces"]["red"]["gateway"] == "192.168.15.5"
 
 
+def test_the_result_names_the_file_and_leaves_its_contents_out(world: World, calls: Calls) -> None:
+    world.file(LAB)
+    assert world.run(src="lab.yml")["invocation"]["module_args"] == {**INVOCATION, "src": "lab.yml"}
+    assert calls.here[0]["params"]["definition"]["name"] == "red-blue"
+
+
 def test_what_is_in_the_file_is_no_template(world: World, calls: Calls) -> None:
     world.file("name: red\nsysctls: {net.ipv4.ip_forward: '{{ 40 + 2 }}'}\n")
     world.run(src="lab.yml")

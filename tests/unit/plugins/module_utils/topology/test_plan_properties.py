@@ -32,6 +32,13 @@ _CHANGES: dict[str, t.Callable[[t.Any], st.SearchStrategy[t.Any]]] = {
     "impair": lambda _path: st.just({"delay": "10ms"}),
 }
 
+_ADDED: dict[str, t.Callable[[str, int], t.Any]] = {
+    "dummy": lambda _name, number: {"dummy": True, "addresses": [f"10.66.{number}.1/24"]},
+    "vlan": lambda name, number: {"vlan": {"parent": name, "id": number + 1}, "addresses": [f"10.67.{number}.1/24"]},
+    "macvlan": lambda name, _number: {"macvlan": {"parent": name}, "impair": {"loss": "1%"}},
+    "vxlan": lambda name, number: {"vxlan": {"parent": name, "id": number + 1}},
+}
+
 
 def wish(definition: t.Any) -> Lab:
     """The wish for a lab, if that is one."""
@@ -44,26 +51,35 @@ def wish(definition: t.Any) -> Lab:
 
 @st.composite
 def pairs(draw: t.Any) -> tuple[Lab, Lab]:
-    """A lab, and the same one edited: interfaces and namespaces changed, some gone, those of another lab besides."""
+    """A lab, and the same one edited: interfaces and namespaces changed, some gone, something standing on others."""
     before = draw(labs())
+    _edit(draw, before, "a")
     after = copy.deepcopy(before)
+    _edit(draw, after, draw(st.sampled_from(["a", "b"])))
+    if after["namespaces"] and draw(st.booleans()):
+        del after["namespaces"][draw(st.sampled_from(sorted(after["namespaces"])))]
+    return wish(before), wish(after)
+
+
+def _edit(draw: t.Any, definition: dict[str, t.Any], mark: str) -> None:
+    """Change some interfaces and bridges; what is new has the mark in its name."""
     for number in range(draw(st.integers(0, 4))):
-        homes = [after, *after["namespaces"].values()]
-        home = draw(st.sampled_from(homes))
+        home = draw(st.sampled_from([definition, *definition["namespaces"].values()]))
         kind = draw(st.sampled_from(["interfaces", "bridges"]))
         if not home.get(kind):
             continue
         name = draw(st.sampled_from(sorted(home[kind])))
-        what = draw(st.sampled_from([*_CHANGES, "dummy", "remove"]))
+        what = draw(st.sampled_from([*_CHANGES, *_ADDED, "route", "remove"]))
         if what == "remove":
             del home[kind][name]
-        elif what == "dummy":
-            home.setdefault("interfaces", {})[f"dummy{number}"] = {"dummy": True}
+        elif what in _ADDED:
+            home["interfaces"] = {**home.get("interfaces", {}), f"{mark}{number}": _ADDED[what](name, number)}
+        elif what == "route":
+            route = {"destination": f"10.{100 + number}.0.0/16", "device": name}
+            home["routes"] = [each for each in home.get("routes", []) if each["destination"] != route["destination"]]
+            home["routes"].append(route)
         elif kind == "interfaces" or what in ("mtu", "mac"):
             home[kind][name] = {**(home[kind][name] or {}), what: draw(_CHANGES[what](name))}
-    if after["namespaces"] and draw(st.booleans()):
-        del after["namespaces"][draw(st.sampled_from(sorted(after["namespaces"])))]
-    return wish(before), wish(after)
 
 
 def differences(one: State, other: State) -> list[t.Any]:

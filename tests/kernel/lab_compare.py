@@ -28,10 +28,13 @@ _BRIDGE_WORDS = {
 }
 
 
-def differences(lab: Mapping[str, Any]) -> list[str]:
-    """Every way in which the running lab is not the one of the file, in words; none when it is."""
+def differences(lab: Mapping[str, Any], *, alone: bool = True) -> list[str]:
+    """Every way in which the running lab is not the one of the file, in words; none when it is.
+
+    Only when it is alone on the host, all masquerades, forwards and routes of ours there are its own.
+    """
     wanted = meaning(lab)
-    return compare(wanted, running(wanted))
+    return compare(wanted, running(wanted), alone=alone)
 
 
 def running(wanted: Meaning) -> dict[str | None, Place]:
@@ -40,7 +43,7 @@ def running(wanted: Meaning) -> dict[str | None, Place]:
     return read(wanted.namespaces, sorted(names))
 
 
-def compare(wanted: Meaning, places: Mapping[str | None, Place]) -> list[str]:
+def compare(wanted: Meaning, places: Mapping[str | None, Place], *, alone: bool = True) -> list[str]:
     """See ``differences``."""
     found = {one.key: located(wanted, places, one.key) for one in wanted.interfaces()}
     out: list[str] = []
@@ -52,7 +55,7 @@ def compare(wanted: Meaning, places: Mapping[str | None, Place]) -> list[str]:
         else:
             out += [f"{title}: {text}" for text in _interface(wanted, found, one, there)]
     for netns, machine in wanted.machines.items():
-        out += [f"{netns or 'host'}: {text}" for text in _machine(wanted, machine, places[netns], found)]
+        out += [f"{netns or 'host'}: {text}" for text in _machine(machine, places[netns], found, alone=alone)]
     return [*out, *_pairs(wanted, found), *_twice(wanted, found), *_strangers(wanted, places, found)]
 
 
@@ -116,10 +119,11 @@ def _options(one: Wanted, there: Interface) -> Iterator[str]:
     for option, should in one.options.items():
         if one.kind == "bridge":
             has = there.options.get(_BRIDGE_WORDS[option])
-            should = round(should * 100) if option in ("forward_delay", "ageing_time") else int(should)
+            same = has == (round(should * 100) if option in ("forward_delay", "ageing_time") else int(should))
         else:
-            has = there.options.get(option)
-        if str(has) != str(should):
+            has = there.options.get(option, there.options.get(f"{option}6"))
+            same = str(has) == str(should)
+        if not same:
             yield f"{option} is {has!r}, not {should!r}"
 
 
@@ -199,9 +203,10 @@ def _strangers(
 # ---- the rest of a machine
 
 
-def _machine(wanted: Meaning, machine: Machine, place: Place, found: Mapping[Key, Interface | None]) -> Iterator[str]:
+def _machine(machine: Machine, place: Place, found: Mapping[Key, Interface | None], *, alone: bool) -> Iterator[str]:
     here = {one.name: found[one.key] for one in machine.interfaces.values()}
-    yield from _routes(machine, place, here)
+    whole = alone or machine.netns is not None
+    yield from _routes(machine, place, here, whole=whole)
     forwarded = {ipaddress.ip_network(one["source"]).version for one in machine.masquerades}
     for settings in (machine.settings, {_FORWARDING[version]: "1" for version in forwarded}):
         for name, value in settings.items():
@@ -216,12 +221,12 @@ def _machine(wanted: Meaning, machine: Machine, place: Place, found: Mapping[Key
             if there and where == netns
             for text in there.addresses
         }
-        for netns in wanted.machines
+        for netns in {key[0] for key in found}
     }
-    yield from nat_differences(machine, place.rules, targets)
+    yield from nat_differences(machine, place.rules, targets, whole=whole)
 
 
-def _routes(machine: Machine, place: Place, here: Mapping[str, Interface | None]) -> Iterator[str]:
+def _routes(machine: Machine, place: Place, here: Mapping[str, Interface | None], *, whole: bool) -> Iterator[str]:
     should = [_route(route, here) for route in machine.routes]
     has = [
         _plain(route)
@@ -232,7 +237,7 @@ def _routes(machine: Machine, place: Place, here: Mapping[str, Interface | None]
         if route not in has:
             yield f"no route {route}; there are {has}"
     for route in has:
-        if route not in should:
+        if whole and route not in should:
             yield f"the route {route} is not in the file"
     connected = {(route.destination, route.device) for route in place.routes if route.protocol == "kernel"}
     for there in here.values():

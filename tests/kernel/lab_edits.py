@@ -45,6 +45,11 @@ def _options(lab: Lab, place: Place) -> dict[str, Any]:
     return found
 
 
+def _in_template(lab: Lab, place: Place) -> bool:
+    """What is said there is said of several namespaces."""
+    return place[0] is not None and "count" in lab["namespaces"][place[0]]
+
+
 def _some(draw: Draw, places: list) -> Any:
     return draw(st.sampled_from(places)) if places else None
 
@@ -133,7 +138,7 @@ def change_interface(draw: Draw, lab: Lab) -> None:
         what = draw(st.sampled_from(["mtu", "mac", "no mac", "up", "hairpin"]))
         if what == "mtu":
             options["mtu"] = draw(st.sampled_from(grow.MTUS))
-        elif what == "mac":
+        elif what == "mac" and not _in_template(lab, place):
             options["mac"] = f"02:00:00:00:02:{draw(st.integers(1, 255)):02x}"
         elif what == "no mac":
             options.pop("mac", None)
@@ -144,7 +149,7 @@ def change_interface(draw: Draw, lab: Lab) -> None:
 
 
 def change_addresses(draw: Draw, lab: Lab) -> None:
-    place = _some(draw, _interfaces(lab, "master"))
+    place = _some(draw, [one for one in _interfaces(lab, "master") if not _in_template(lab, one)])
     if place:
         options = _options(lab, place)
         now = options.get("addresses", [])

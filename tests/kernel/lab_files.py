@@ -106,9 +106,8 @@ def unfolded(things: Mapping[str, Any]) -> dict[str, Any]:
     """Named things with their templates written out."""
     out = {}
     for key, value in things.items():
-        value = value or {}
-        if "count" not in value:
-            out[key] = value
+        if not value or "count" not in value:
+            out[key] = value or {}
             continue
         inner = {name: part for name, part in value.items() if name not in ("count", "start")}
         start = value.get("start", 1)
@@ -208,7 +207,8 @@ def _upper(kind: str, common: Wanted, options: Mapping[str, Any], node: Mapping[
     own = dict(options[kind])
     parent = own.pop("parent", None)
     below = (node.get("interfaces") or {}).get(parent) or unfolded(node.get("bridges") or {}).get(parent) or {}
-    usual = 1450 if kind == "vxlan" else below.get("mtu", 1500)
+    six = any(":" in str(own.get(end, "")) for end in ("local", "remote"))
+    usual = (1430 if six else 1450) if kind == "vxlan" else below.get("mtu", 1500)
     return replace(common, kind=kind, parent=parent, mtu=options.get("mtu", usual), options=own)
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,40 +136,94 @@ route add 172.30.0.0/16 via 172.17.0.9
     box.ip("-n stranger addr add 172.17.0.2/16 dev eth0")
     box.ip("-n stranger link set eth0 up")
     box.nft("table inet theirs {\nchain c { type filter hook forward priority 0; accept\n}\n}")
+    box.until(lambda: box.link("docker0")["operstate"] == box.link("there")["operstate"] == "UP")
+    box.until(lambda: box.link("there")["linkinfo"]["info_slave_data"]["state"] == "forwarding")
 
 
 def whole(box: Box) -> dict[str, Any]:
-    """All that a lab may touch: what runs everywhere, all settings of the network, our records and /etc/netns."""
+    """All that a lab may touch: what runs everywhere, settings, our records and /etc/netns.
+
+    What a run remembers of what it saw, so that the next one need not look so closely, is not among the records.
+    """
     return {
-        "running": shape(box),
-        "settings": {netns: _settings(box, netns) for netns in (None, *box.names())},
-        "files": files("/run/patchbay.netns") | files("/etc/netns"),
+        "running": _calm(shape(box)),
+        "settings": {netns: settings(netns) for netns in (None, *box.names())},
+        "files": files("/run/patchbay.netns", without=(".digests",)) | files("/etc/netns"),
     }
 
 
-def files(folder: str) -> dict[str, str]:
-    """Every file below the folder, and its content. Empty folders and locks are nothing."""
+def steady(box: Box) -> dict[str, Any]:
+    """The same, when it does not move any more: the kernel takes notice of carriers a moment later."""
+    before: dict[str, Any] = {}
+    while before != (now := whole(box)):
+        before = now
+    return now
+
+
+def _calm(shown: Any) -> Any:
+    """Without what the kernel finds out a moment later, or only sometimes: carriers, and anycast addresses of routers."""
+    if isinstance(shown, dict):
+        return {key: _calm(value) for key, value in shown.items() if key not in ("operstate", "qdisc")}
+    return [_calm(value) for value in shown if not _passing(value)] if isinstance(shown, list) else shown
+
+
+def _passing(value: Any) -> bool:
+    return value == "NO-CARRIER" or (isinstance(value, dict) and value.get("type") == "anycast")
+
+
+def traces(before: Any, after: Any, path: str = "") -> list[str]:
+    """Every place in which two snapshots differ, in words."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            text
+            for key in dict.fromkeys([*before, *after])
+            for text in traces(before.get(key, "nothing"), after.get(key, "nothing"), f"{path}/{key}")
+        ]
+    if isinstance(before, list) and isinstance(after, list):
+        if all(isinstance(one, dict) and "ifname" in one for one in (*before, *after)):
+            return traces(*({one["ifname"]: one for one in shown} for shown in (before, after)), path)
+        gone = [f"{path}: gone is {one}" for one in before if one not in after]
+        return gone + [f"{path}: new is {one}" for one in after if one not in before]
+    return [] if before == after else [f"{path}: {before!r} became {after!r}"]
+
+
+def files(folder: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Every file below the folder, and its content, of JSON what it says. Empty folders and locks are nothing."""
     return {
-        str(path): path.read_text("utf-8", errors="replace")
+        str(path): json.loads(path.read_text("utf-8")) if path.suffix == ".json" else path.read_text("utf-8")
         for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and "lock" not in path.name
+        if path.is_file() and "lock" not in path.name and path.suffix not in without
     }
 
 
-_MOVING = (
-    "stable_secret",
-    "random",
-    "nf_conntrack",
-    "nf_log",
-    "rmem",
-    "wmem",
-    "tcp_mem",
-    "udp_mem",
-    "fib_sync",
-    "_sockets",
+_GENERAL = (
+    "ipv4/ip_forward",
+    "ipv4/ip_local_port_range",
+    "ipv4/icmp_echo_ignore_all",
+    "bridge/bridge-nf-call-iptables",
+    "bridge/bridge-nf-call-ip6tables",
+)
+_OF_INTERFACES = (
+    "ipv4/conf/*/forwarding",
+    "ipv4/conf/*/rp_filter",
+    "ipv4/conf/*/route_localnet",
+    "ipv4/conf/*/arp_notify",
+    "ipv6/conf/*/forwarding",
+    "ipv6/conf/*/addr_gen_mode",
+    "ipv6/conf/*/accept_ra",
+    "ipv6/conf/*/accept_dad",
+    "ipv6/conf/*/disable_ipv6",
+    "ipv6/conf/*/mtu",
 )
 
 
-def _settings(box: Box, netns: str | None) -> list[str]:
-    lines = world.inside(netns, lambda: box.tool("sysctl", "-a", "--ignore", "--pattern", r"^net\.(ipv4|ipv6|bridge)"))
-    return [line for line in lines.splitlines() if not any(word in line for word in _MOVING)]
+def settings(netns: str | None) -> dict[str, str]:
+    """The settings of the network that anybody might change for a lab, of each interface, too."""
+
+    def read() -> dict[str, str]:
+        top = Path("/proc/sys/net")
+        found = [top / name for name in _GENERAL if (top / name).exists()]
+        found += [path for pattern in _OF_INTERFACES for path in top.glob(pattern)]
+        return {str(path): path.read_text("ascii").strip() for path in found}
+
+    return world.inside(netns, read)

@@ -417,6 +417,34 @@ def test_of_several_networks_with_the_gateway_the_narrowest_leads_there() -> Non
     assert node(laid(text), "red").routes[0].device == "narrow"
 
 
+def test_a_device_that_is_named_is_the_way_even_beside_a_narrower_network() -> None:
+    text = """
+        namespaces:
+          red:
+            interfaces:
+              wide: {dummy: true, addresses: 10.0.0.1/8}
+              narrow: {dummy: true, addresses: 10.1.0.1/16}
+            routes: {destination: default, gateway: 10.1.0.9, device: wide}
+    """
+    assert node(laid(text), "red").routes[0].device == "wide"
+
+
+def test_single_and_link_local_addresses_may_be_on_several_interfaces() -> None:
+    spec = laid("""
+        namespaces:
+          red:
+            interfaces:
+              a: {dummy: true, addresses: [10.9.9.9/32, fe80::1/64]}
+              b: {dummy: true, addresses: [10.9.9.9/32, fe80::1/64]}
+    """)
+    assert lab.addresses(spec, "red/a") == lab.addresses(spec, "red/b") == ["10.9.9.9/32", "fe80::1/64"]
+
+
+def test_a_bridge_takes_1023_ports() -> None:
+    text = "bridges: {br0: }\nnamespaces: {'r{n}': {count: 1023, interfaces: {e: {bridge: br0}}}}"
+    assert len(laid(text).host.links) == 1024
+
+
 def test_a_gateway_of_the_host_may_be_where_only_the_host_knows() -> None:
     text = """
         bridges: {br0: {addresses: 10.0.0.1/24}}

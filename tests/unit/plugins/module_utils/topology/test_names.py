@@ -111,6 +111,17 @@ def test_what_was_shortened_is_on_record_by_the_name_that_the_file_has() -> None
     assert link(spec, f"/{found['/a-namespace-eth0']}").bridge == "br0"
 
 
+def test_a_dot_in_a_name_that_is_shortened_is_a_slash_in_its_settings_too() -> None:
+    text = """
+        namespaces:
+          red: {interfaces: {uplink.5-to-somewhere: {dummy: true}}, sysctls: {net.ipv4.conf.uplink/5-to-somewhere.rp_filter: 1}}
+    """
+    spec = laid(text)
+    short = dict(spec.names)["red/uplink.5-to-somewhere"]
+    assert short.startswith("uplink.5-")
+    assert node(spec, "red").sysctls == ((f"net.ipv4.conf.{short.replace('.', '/')}.rp_filter", "1"),)
+
+
 def test_a_dot_in_the_name_of_a_device_is_a_slash_in_its_settings() -> None:
     text = "namespaces: {red: {interfaces: {v.10: {dummy: true}}, sysctls: {net.ipv4.conf.v/10.rp_filter: 1}}}"
     assert node(laid(text), "red").sysctls == (("net.ipv4.conf.v/10.rp_filter", "1"),)

@@ -122,6 +122,17 @@ def test_a_template_is_what_it_would_be_written_out() -> None:
     assert all(type(link.name) is str for each in template.nodes for link in each.links)
 
 
+def test_one_gateway_for_all_leads_through_the_device_of_each() -> None:
+    spec = laid("""
+        bridges: {br0: {addresses: 10.0.0.1/24}}
+        namespaces: {"n{n}": {count: 2, interfaces: {"e{n}": {bridge: br0, addresses: auto}}, gateway: 10.0.0.1}}
+    """)
+    assert [(route.netns, route.device) for each in spec.namespaces for route in each.routes] == [
+        ("n1", "e1"),
+        ("n2", "e2"),
+    ]
+
+
 @given(st.text(alphabet="ab{}n:03%-", max_size=12), st.integers(0, 1200))
 def test_any_text_is_replaced_or_told(text: str, number: int) -> None:
     problems = Problems()

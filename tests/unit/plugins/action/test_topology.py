@@ -20,7 +20,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible.playbook.play_context import PlayContext
-from ansible.plugins.loader import become_loader, connection_loader, init_plugin_loader
+from ansible.plugins.loader import become_loader, connection_loader
 from ansible.template import Templar
 from ansible_collections.patchbay.netns.plugins.action import topology
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import MissingLibrary, NotOurs
@@ -51,12 +51,6 @@ INVOCATION = {
     "state": "present",
     "verify": False,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _loaders() -> None:
-    with contextlib.suppress(Exception):  # once in a process
-        init_plugin_loader()
 
 
 @dataclass
@@ -107,8 +101,14 @@ class World:
             _uuid="1",
         )
         self.play_context = PlayContext()
-        self.connection = connection_loader.get("local", self.play_context)
+        self.connection = self.connected("local")
         self.variables: dict[str, t.Any] = {"inventory_hostname": "host"}
+
+    def connected(self, name: str) -> t.Any:
+        """A connection, known by a name that is found without Ansible's importer: that would serve every test after these."""
+        connection = connection_loader.get(name, self.play_context)
+        connection.ansible_name = name
+        return connection
 
     def remote(self) -> World:
         """What is no connection to this machine."""
@@ -380,7 +380,7 @@ def test_async_is_left_to_the_host(world: World, calls: Calls) -> None:
 
 
 def test_another_connection_takes_a_process(world: World, calls: Calls) -> None:
-    world.connection = connection_loader.get("ssh", world.play_context)
+    world.connection = world.connected("ssh")
     assert not is_here(world, calls)
 
 
@@ -439,7 +439,7 @@ def test_without_a_second_connection_the_work_is_done_all_the_same(
 
 
 def test_the_second_connection_has_the_options_of_the_first(world: World) -> None:
-    world.connection = connection_loader.get("ssh", world.play_context)
+    world.connection = world.connected("ssh")
     world.connection.set_options(direct={"host": "example.org", "port": 2222, "private_key_file": "/key"})
     world.task.args = {}
     action = Action(world.task, world.connection, world.play_context, world.loader, Templar(world.loader))

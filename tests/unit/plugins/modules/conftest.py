@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 import pytest
+from ansible.module_utils import _internal
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.patchbay.netns.plugins.module_utils import _door
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import kernel, netlink
@@ -53,6 +54,8 @@ class Door:
     ) -> dict[str, t.Any]:
         """What the module answers, as Ansible reads it. Nothing it does can reach the kernel."""
         self._monkeypatch.setattr(_door, "execute", engine)
+        # Tests of the controller's plugins in the same process make Ansible believe that this is a controller.
+        self._monkeypatch.setattr(_internal, "is_controller", False)
         with patch_module_args({**params, **internal}), contextlib.suppress(SystemExit):
             load(module).main()
         out, err = self._capsys.readouterr()

@@ -47,10 +47,15 @@ _ADDED: dict[str, t.Callable[[str, int], t.Any]] = {
 def wish(definition: t.Any) -> Lab:
     """The wish for a lab, if that is one."""
     try:
-        return Lab(layout(definition))
+        lab = Lab(layout(definition))
     except InvalidInput:
         assume(False)
         raise
+    names = {each.name for each in lab.spec.host.links}
+    assume(
+        all(each.parent in names for each in lab.spec.host.links if each.parent)
+    )  # there is nothing else to stand on
+    return lab
 
 
 @st.composite

@@ -221,6 +221,12 @@ def test_everything_that_can_be_said_of_an_end_arrives() -> None:
     assert laid("bridges: {br0: }").host.links[0].options == NEW_BRIDGE
 
 
+@pytest.mark.parametrize("mtu", ["1400", "'1400'", "1400.0"])
+def test_a_whole_number_may_be_written_as_text_or_with_a_point(mtu: str) -> None:
+    found = laid(f"bridges: {{br0: {{mtu: {mtu}}}}}").host.links[0].mtu
+    assert (found, type(found)) == (1400, int)
+
+
 def test_links_are_in_the_order_of_the_file_bridges_first_and_ports_from_elsewhere_last() -> None:
     spec = laid("""
         namespaces:

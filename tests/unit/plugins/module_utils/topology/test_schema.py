@@ -94,6 +94,23 @@ def test_ours_and_theirs_agree_on_every_file_of_these_tests(text: str) -> None:
     assert valid(definition) == theirs.is_valid(definition)
 
 
+@pytest.mark.parametrize(
+    "value", [True, False, None, 68, 68.0, 68.5, 67, 65535, 65536, "68", " 68 ", "6x", "{n}", "", [], {}, "x", -1]
+)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "bridges: {br0: {mtu: VALUE}}", "bridges: {br0: {forward_delay: VALUE}}", "bridges: {br0: {stp: VALUE}}",
+        "bridges: {br0: {addresses: VALUE}}", "interfaces: {d0: {dummy: VALUE}}", "sysctls: {net.x: VALUE}", "gateway: VALUE",
+        "forwards: {protocol: tcp, port: VALUE}", "namespaces: {red: VALUE}", "interfaces: {e: {impair: {loss: VALUE}}}",
+        "routes: {destination: default, type: VALUE}", "routes: {destination: default, nexthops: VALUE}", "x-own: VALUE",
+    ],
+)  # fmt: skip
+def test_ours_and_theirs_agree_on_every_kind_of_value(file: str, value: t.Any) -> None:
+    definition = lab.read(file.replace("VALUE", json.dumps(value)))
+    assert valid(definition) == theirs.is_valid(definition)
+
+
 @pytest.mark.parametrize(("text", "_place", "_words"), SHAPES)
 def test_what_is_wrong_in_shape_is_seen_by_editors(text: str, _place: str, _words: str) -> None:
     if "{br0: {stp: true, forward_delay: 1}}" not in text and '"": {}' not in text:

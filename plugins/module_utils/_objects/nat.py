@@ -219,7 +219,9 @@ class Nat:
         for part in self.parts:
             for name, value in part.demands(state).items():
                 others = out[name].holders if name in out else frozenset()
-                out[name] = Demand(value, others | {holder(key) for key in part.keys})
+                # Who goes without the other IP version must not leave this one's setting behind.
+                needy = {holder(key) for version, key in zip(part.versions, part.keys) if f".ipv{version}." in name}
+                out[name] = Demand(value, others | needy)
         return out
 
     def _translate(self, state: State) -> list[Step]:

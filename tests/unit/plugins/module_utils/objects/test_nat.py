@@ -199,6 +199,13 @@ def test_row_5_loopback_opens_after_the_rules_that_guard_it(crowd: list[Nat]) ->
             assert value(state, LOCALNET) == "0" or (found and found.rules.get("guard"))
 
 
+def test_row_5_the_ipv4_half_of_a_forward_does_not_leave_loopback_open_behind() -> None:
+    both = forward(to_address=["192.168.15.2", "fd00:15::2"], loopback=True)
+    state = done(done(world(), both), absent(forward()))
+    assert [str(key[1]) for key in nat_layout.specs(table(state))] == ["tcp 80 ipv6"]
+    assert value(state, LOCALNET) == "0"
+
+
 @given(crowd=st.lists(some.wishes, min_size=1, max_size=4))
 def test_flows_are_looked_through_after_the_rules_changed(crowd: list[Nat]) -> None:
     state = world()

@@ -15,7 +15,7 @@ import socket
 import typing as t
 
 from .._errors import missing_interface
-from . import descriptors, namespaces, rtnl
+from . import descriptors, namespaces, procsys, rtnl
 from .netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from .queue import Queue
 
@@ -78,8 +78,10 @@ class Kernel:
 
     # ---- namespaces
 
-    def create(self, netns: str, *, alias: str, up: bool, leftover: bool = False) -> None:
-        """Make a namespace whose lo has the alias before anybody can see it. Raises KernelError.
+    def create(
+        self, netns: str, *, alias: str, up: bool, settings: t.Mapping[str, str] | None = None, leftover: bool = False
+    ) -> None:
+        """Make a namespace that has its settings, and whose lo has the alias, before anybody can see it. Raises KernelError.
 
         ``leftover`` says that there is a file of this name, which is no namespace.
         """
@@ -93,6 +95,8 @@ class Kernel:
             self._sockets[netns] = {NETLINK_ROUTE: sock}
             rtnl.change_link(sock, "lo", [["IFLA_IFALIAS", alias]], "mark a namespace", up=up or None)
             sock.queue = self._queue
+            for name, value in (settings or {}).items():
+                procsys.write(name, value)
             if not self._first:
                 # Beside lo there may be what drivers of tunnels put into every namespace, such as sit0.
                 self._first = 1 + max(index for index, _name in socket.if_nameindex())

@@ -36,6 +36,10 @@ _DUMP_TRIES = 20
 _TOGETHER = 64  # questions in one send
 
 
+Words = t.Union[str, t.Callable[[], str]]
+"""A text, or how to get it: for those that are made a thousand times and read once."""
+
+
 class Refusal(Exception):
     """An error answer: errno, the kernel's own text (may be empty), and which message of the batch it is about."""
 
@@ -45,8 +49,9 @@ class Refusal(Exception):
         self.text = text
         self.index = index
 
-    def explain(self, doing: str) -> KernelError:
+    def explain(self, doing: Words) -> KernelError:
         """The error for a person: ``doing`` completes 'the kernel refused to ...'."""
+        doing = doing if isinstance(doing, str) else doing()
         name = errno.errorcode.get(self.number, str(self.number))
         words = self.text or os.strerror(self.number)
         hint = " This needs root: set become: true." if self.number == errno.EPERM else ""

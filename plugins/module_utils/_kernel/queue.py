@@ -38,7 +38,7 @@ class Request(t.NamedTuple):
 
     sock: NetlinkSocket
     message: t.Any
-    doing: str
+    doing: netlink.Words
     tolerated: t.Collection[int] = ()
     patient: bool = False
 

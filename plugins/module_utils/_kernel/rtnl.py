@@ -20,7 +20,7 @@ import typing as t
 from . import attributes, netlink
 from .codec import codec
 from .messages import Message, table
-from .netlink import NetlinkSocket, Refusal
+from .netlink import NetlinkSocket, Refusal, Words
 from .queue import Queue, Request
 
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
@@ -47,7 +47,7 @@ def _message(
 
 
 def _send(
-    sock: NetlinkSocket, message: t.Any, doing: str, *, missing_ok: bool = False, patient: bool = False
+    sock: NetlinkSocket, message: t.Any, doing: Words, *, missing_ok: bool = False, patient: bool = False
 ) -> None:
     """Send a request, or let it wait in the socket's queue where there is one."""
     queue = sock.queue or Queue()
@@ -78,7 +78,7 @@ def _whole(source: t.Any, number: int) -> Message:
     return _message(source, number, 0, {}, [_NO_STATISTICS] if number == _GETLINK else [])
 
 
-def _dump(sock: NetlinkSocket, message: t.Any, doing: str) -> list[t.Any]:
+def _dump(sock: NetlinkSocket, message: t.Any, doing: Words) -> list[t.Any]:
     try:
         return sock.ask(message, dump=True)
     except Refusal as refusal:
@@ -96,7 +96,7 @@ def dump_bridges(sock: NetlinkSocket) -> dict[str, dict[str, t.Any]]:
     return out
 
 
-def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str, *, index: int = 0, up: bool = False) -> None:
+def create_link(sock: NetlinkSocket, attributes: Attributes, doing: Words, *, index: int = 0, up: bool = False) -> None:
     """Create a link, with the number ``index`` unless that is 0. Raises KernelError, with errno EEXIST when the name is taken.
 
     A name that a dying namespace still holds is waited for.
@@ -106,7 +106,7 @@ def create_link(sock: NetlinkSocket, attributes: Attributes, doing: str, *, inde
     _send(sock, _message(codec().link, _NEWLINK, flags, fields, attributes), doing, patient=True)
 
 
-def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: str, *, up: bool | None = None) -> None:
+def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: Words, *, up: bool | None = None) -> None:
     """Change attributes of the link and, with ``up``, its administrative state."""
     fields = {} if up is None else {"flags": IFF_UP if up else 0, "change": IFF_UP}
     _send(sock, _message(codec().link, _NEWLINK, netlink.ACK, fields, [["IFLA_IFNAME", name], *attributes]), doing)
@@ -181,19 +181,20 @@ def _address_message(number: int, flags: int, index: int, address: t.Any, broadc
         "index": index,
         "flags": 0 if version4 else IFA_F_NODAD,
     }
-    attributes: Attributes = [["IFA_LOCAL", str(address.ip)], ["IFA_ADDRESS", str(address.ip)]]
+    packed = address.packed
+    attributes: Attributes = [["IFA_LOCAL", packed], ["IFA_ADDRESS", packed]]
     if broadcast is not None:
-        attributes.append(["IFA_BROADCAST", str(broadcast)])
+        attributes.append(["IFA_BROADCAST", broadcast.packed])
     return _message(codec().address, number, flags, fields, attributes)
 
 
-def add_address(sock: NetlinkSocket, index: int, address: t.Any, broadcast: t.Any, doing: str) -> None:
+def add_address(sock: NetlinkSocket, index: int, address: t.Any, broadcast: t.Any, doing: Words) -> None:
     """Add an ``ipaddress`` interface address; IPv6 without duplicate detection, so that it is usable at once."""
     message = _address_message(_NEWADDR, netlink.ACK | netlink.CREATE | netlink.EXCL, index, address, broadcast)
     _send(sock, message, doing)
 
 
-def delete_address(sock: NetlinkSocket, index: int, address: t.Any, doing: str) -> None:
+def delete_address(sock: NetlinkSocket, index: int, address: t.Any, doing: Words) -> None:
     """Remove an address; one that is gone already is fine."""
     _send(sock, _address_message(_DELADDR, netlink.ACK, index, address, None), doing, missing_ok=True)
 
@@ -217,13 +218,13 @@ def all_routes(sock: NetlinkSocket) -> list[t.Any]:
 
 
 def put_route(
-    sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str, *, replace: bool
+    sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: Words, *, replace: bool
 ) -> None:
     """Add a route, or with ``replace`` put it in the place of the one with the same key in one step."""
     flags = netlink.ACK | netlink.CREATE | (netlink.REPLACE if replace else netlink.EXCL)
     _send(sock, _message(codec().route, _NEWROUTE, flags, fields, attributes), doing)
 
 
-def delete_route(sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: str) -> None:
+def delete_route(sock: NetlinkSocket, fields: t.Mapping[str, t.Any], attributes: Attributes, doing: Words) -> None:
     """Remove a route; one that is gone already is fine."""
     _send(sock, _message(codec().route, _DELROUTE, netlink.ACK, fields, attributes), doing, missing_ok=True)

@@ -65,11 +65,15 @@ class PutAddress(Step):
     def apply(self, kernel: Kernel) -> None:
         item: Address = (self.after or self.before)[0]
         sock, index = kernel.rtnl(item.netns), kernel.index(item.netns, item.device)
-        title = f"{item.interface} {'to' if self.after else 'from'} {item.device}{place(item.netns)}"
         if self.after:
-            rtnl.add_address(sock, index, item.interface, item.broadcast, f"add {title}")
+            rtnl.add_address(sock, index, item.interface, item.broadcast, self._doing)
         else:
-            rtnl.delete_address(sock, index, item.interface, f"remove {title}")
+            rtnl.delete_address(sock, index, item.interface, self._doing)
+
+    def _doing(self) -> str:
+        item: Address = (self.after or self.before)[0]
+        verb, where = ("add", "to") if self.after else ("remove", "from")
+        return f"{verb} {item.interface} {where} {item.device}{place(item.netns)}"
 
     @classmethod
     def settle(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:

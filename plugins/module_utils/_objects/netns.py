@@ -120,8 +120,9 @@ class NameNamespace(Step):
         if self.after and self.after[0].live:
             if not kernel.unshelve(name):
                 lo = next((item for item in self.after if isinstance(item, Loopback)), None)
+                settings = {item.name: item.value for item in self.after if isinstance(item, sysctl.Sysctl)}
                 alias, leftover = mark(self.after[0].lab), bool(self.before)
-                kernel.create(name, alias=alias, up=bool(lo and lo.up), leftover=leftover)
+                kernel.create(name, alias=alias, up=bool(lo and lo.up), settings=settings, leftover=leftover)
             return
         if self.before[0].live:
             kernel.shelve(name)
@@ -147,7 +148,12 @@ class NameNamespace(Step):
         repair = [f"ip netns del {name}"] if stale else []
         up = " up" if any(isinstance(item, Loopback) and item.up for item in self.after) else ""
         alias = mark(self.after[0].lab)
-        return [*repair, f"ip netns add {name}", f"ip -n {name} link set lo{up} alias {quote(alias)}"]
+        settings = [
+            f"{words.prefix(self.after[0].name)}sysctl -w {quote(item.name)}={quote(item.value)}"
+            for item in self.after
+            if isinstance(item, sysctl.Sysctl)
+        ]
+        return [*repair, f"ip netns add {name}", f"ip -n {name} link set lo{up} alias {quote(alias)}", *settings]
 
 
 class MarkNamespace(Step):

@@ -120,11 +120,14 @@ class PutRoute(Step):
         route: Route = (self.after or self.before)[0]
         sock = kernel.rtnl(route.netns)
         names = {hop.device: kernel.index(route.netns, hop.device) for hop in route.hops if hop.device}
-        title = f"{'put' if self.after else 'remove'} the route {route.title}{place(route.netns)}"
         if self.after:
-            rtnl.put_route(sock, _fields(route), _attributes(route, names), title, replace=bool(self.before))
+            rtnl.put_route(sock, _fields(route), _attributes(route, names), self._doing, replace=bool(self.before))
         else:
-            rtnl.delete_route(sock, _fields(route), _attributes(route, names), title)
+            rtnl.delete_route(sock, _fields(route), _attributes(route, names), self._doing)
+
+    def _doing(self) -> str:
+        route: Route = (self.after or self.before)[0]
+        return f"{'put' if self.after else 'remove'} the route {route.title}{place(route.netns)}"
 
     def commands(self) -> list[str]:
         route: Route = (self.after or self.before)[0]
@@ -150,11 +153,11 @@ def _fields(route: Route) -> dict[str, t.Any]:
 def _attributes(route: Route, indexes: t.Mapping[str, int]) -> rtnl.Attributes:
     out: rtnl.Attributes = [["RTA_TABLE", route.table]]
     if route.destination.prefixlen:
-        out.append(["RTA_DST", str(route.destination.network_address)])
+        out.append(["RTA_DST", route.destination.network_address.packed])
     if route.metric:
         out.append(["RTA_PRIORITY", route.metric])
     if route.source:
-        out.append(["RTA_PREFSRC", str(route.source)])
+        out.append(["RTA_PREFSRC", route.source.packed])
     if route.mtu:
         out.append(["RTA_METRICS", {"attrs": [["RTAX_MTU", route.mtu]]}])
     if len(route.hops) == 1:
@@ -166,7 +169,7 @@ def _attributes(route: Route, indexes: t.Mapping[str, int]) -> rtnl.Attributes:
 
 
 def _hop_attributes(hop: NextHop) -> rtnl.Attributes:
-    return [["RTA_GATEWAY", str(hop.gateway)]] if hop.gateway else []
+    return [["RTA_GATEWAY", hop.gateway.packed]] if hop.gateway else []
 
 
 def _hop_record(hop: NextHop, indexes: t.Mapping[str, int]) -> dict[str, t.Any]:

@@ -24,7 +24,8 @@ from .spec import LinkSpec, Node
 _FORMAT = 1
 """To be raised whenever the same answers of the kernel may need other steps than before."""
 _LINK_BODY = 16  # struct ifinfomsg
-_COUNTERS = frozenset({7, 23})  # IFLA_STATS, IFLA_STATS64 (linux/if_link.h): they count packets
+_RESTLESS = frozenset({7, 23, 26})
+"""IFLA_STATS and IFLA_STATS64 count packets, IFLA_AF_SPEC holds times that IPv6 draws anew (linux/if_link.h)."""
 
 Names = t.Mapping[int, str]
 
@@ -72,25 +73,25 @@ class Glances:
 
 
 def _still(message: bytes) -> bytes:
-    """What the kernel says of a link, without what counts packets."""
+    """What the kernel says of a link, without what moves by itself."""
     out, start = [], 0
-    for first, last in _counters(len(message), message):
+    for first, last in _restless(len(message), message):
         out.append(message[start:first])
         start = last
     return b"".join([*out, message[start:]])
 
 
 _places: dict[int, list[tuple[int, int, bytes]]] = {}
-"""By the length of a message: where in it the counters are. Messages of one length are most often made alike."""
+"""By the length of a message: where in it that is. Messages of one length are most often made alike."""
 
 
-def _counters(size: int, message: bytes) -> list[tuple[int, int]]:
+def _restless(size: int, message: bytes) -> list[tuple[int, int]]:
     known = _places.get(size)
     if known is None or any(message[first : first + 4] != header for first, _last, header in known):
         known = _places[size] = [
             (first, last, message[first : first + 4])
             for kind, first, last in attributes.places(message, _LINK_BODY)
-            if kind in _COUNTERS
+            if kind in _RESTLESS
         ]
     return [(first, last) for first, last, _header in known]
 

@@ -30,9 +30,8 @@ def namespaces(ctx: Context) -> list[Step]:
         assert node.netns is not None
         now = ctx.namespace(node.netns)
         if now is None or not now.live:
-            made = (Namespace(node.netns, lab=ctx.lab.name), Loopback(node.netns, up=True))
+            made = (Namespace(node.netns, lab=ctx.lab.name), Loopback(node.netns, up=True), *_quiet(ctx, node))
             steps.append(NameNamespace((now,) if now else (), made))
-            steps += _quiet(ctx, node)
         elif now.lab == ctx.lab.name or _adopts(ctx, now):
             if now.lab != ctx.lab.name:
                 steps.append(MarkNamespace((now,), (Namespace(node.netns, lab=ctx.lab.name),)))
@@ -58,13 +57,13 @@ def _adopts(ctx: Context, now: Namespace) -> bool:
     return ctx.adopt
 
 
-def _quiet(ctx: Context, node: Node) -> list[Step]:
+def _quiet(ctx: Context, node: Node) -> list[Sysctl]:
     """What every interface of a new namespace starts with."""
     fresh: Fresh = ctx.state.get(("fresh",))
     six = any(interface.version == 6 for each in node.links for interface in each.addresses)
     wanted = {**netns.QUIET, **(netns.AT_ONCE if six else {})}
     return [
-        SetSysctl((), (Sysctl(t.cast(str, node.netns), name, value),))
+        Sysctl(node.netns, name, value)
         for name, value in wanted.items()
         if fresh.values.get(name) not in (None, value)
     ]

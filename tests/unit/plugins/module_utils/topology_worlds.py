@@ -220,9 +220,8 @@ class World:
         if step.after and step.after[0].live:
             there = self._shelf.pop(name, None)
             assert there is not None or not self._is_live(name), f"{name} is there"
-            self._put(there if there is not None else step.after)
-            if there is None:
-                self._put(Sysctl(name, each, value) for each, value in FRESH.items())
+            settings = [Sysctl(name, each, value) for each, value in FRESH.items()]
+            self._put(there if there is not None else [*settings, *step.after])
         else:
             inside = [each for each in self._facts.values() if self._place(each) == name]
             self._shelf[name] = inside

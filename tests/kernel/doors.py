@@ -53,6 +53,9 @@ class Failed(Exception):
         self.details: dict[str, Any] = answer.get("details", {})
         self.raw = dict(answer)
 
+    def __reduce__(self) -> tuple:  # so that it can come out of another process
+        return Failed, (self.raw,)
+
 
 class _Exit(BaseException):
     """Carries a module's answer past every handler in the module."""

@@ -14,11 +14,11 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
-from ansible_collections.patchbay.netns.plugins.module_utils import _door
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput, NotFound, PatchbayError
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.run import run as run_lab
 from ansible_collections.patchbay.netns.plugins.modules import topology
-from ansible_collections.patchbay.netns.plugins.plugin_utils import _in_process, _lab_file, _progress
+from ansible_collections.patchbay.netns.plugins.plugin_utils import _in_process, _positions, _progress
 
 MODULE = "patchbay.netns.topology"
 
@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         variables = task_vars or {}
         arguments = _in_process.plain(self._task.args)
-        lab: _lab_file.LabFile | None = None
+        lab: _positions.LabFile | None = None
         try:
             _refuse_namespace(arguments)
             lab = self._lab_file(arguments)
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         result.update(outcome)
         return result
 
-    def _lab_file(self, arguments: dict[str, t.Any]) -> _lab_file.LabFile | None:
+    def _lab_file(self, arguments: dict[str, t.Any]) -> _positions.LabFile | None:
         """Read ``src``, if there is one, and put what it says into the arguments in its place."""
         source = arguments.get("src")
         if not source or arguments.get("definition") is not None:
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
             raise InvalidInput(f"src: {error}") from None
         try:
             with open(readable, "rb") as file:
-                lab = _lab_file.read(file.read(), place)
+                lab = _positions.read(file.read(), place)
         except OSError as error:
             raise NotFound(f"src: {place} can't be read: {error.strerror}.") from None
         finally:
@@ -90,7 +90,7 @@ class ActionModule(ActionBase):
         return self._there(arguments, variables, lines)
 
     def _here(self, params: dict[str, t.Any], lines: _progress.Lines) -> dict[str, t.Any]:
-        return _door.topology(params, check=self._task.check_mode, diff=self._task.diff, watch=lines)
+        return run_lab(params, check=self._task.check_mode, diff=self._task.diff, watch=lines)
 
     def _there(
         self, arguments: dict[str, t.Any], variables: Mapping[str, t.Any], lines: _progress.Lines
@@ -157,7 +157,7 @@ def _refuse_namespace(arguments: Mapping[str, t.Any]) -> None:
         )
 
 
-def _tell_places(outcome: dict[str, t.Any], lab: _lab_file.LabFile) -> None:
+def _tell_places(outcome: dict[str, t.Any], lab: _positions.LabFile) -> None:
     """Say where in the file the problems are, in the message and in the details."""
     problems = (outcome.get("details") or {}).get("problems") if outcome.get("failed") else None
     if problems:

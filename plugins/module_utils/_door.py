@@ -13,7 +13,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._engine.model import Wish
-from ._engine.run import Outcome, Watch, execute
+from ._engine.run import Outcome, execute
 from ._errors import PatchbayError
 
 COMMON_OPTIONS: dict[str, t.Any] = {
@@ -43,18 +43,6 @@ def run_module(
     for warning in outcome.warnings:
         module.warn(warning)
     module.exit_json(changed=outcome.changed, commands=outcome.commands, diff=diff(outcome), **{result: outcome.after})
-
-
-def topology(
-    params: t.Mapping[str, t.Any], *, check: bool, diff: bool, watch: Watch | None = None
-) -> dict[str, t.Any]:
-    """Run the module for whole labs with validated parameters; returns its result. Raises PatchbayError.
-
-    ``diff`` asks for the difference, ``watch`` is told how far the run is.
-    """
-    from ._topology.run import run  # much code, which the other modules need not load
-
-    return run(params, check=check, diff=diff, watch=watch)
 
 
 def diff(outcome: Outcome) -> dict[str, t.Any]:

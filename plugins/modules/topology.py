@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: topology
 short_description: Build a whole lab from one file, or remove it, all or nothing
-version_added: 0.3.0
+version_added: 0.2.0
 description:
   - Takes a whole lab, two namespaces or a thousand, and makes the kernel match it in one run.
   - All or nothing. When something fails, or the run is interrupted, everything that it had done is taken back.
@@ -217,8 +217,8 @@ lab:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.patchbay.netns.plugins.module_utils._door import topology
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import PatchbayError
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.run import run
 
 OPTIONS = {
     "src": {"type": "str"},
@@ -241,7 +241,7 @@ CONSTRAINTS = {
 def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True, **CONSTRAINTS)
     try:
-        result = topology(module.params, check=module.check_mode, diff=module._diff, watch=None)
+        result = run(module.params, check=module.check_mode, diff=module._diff)
     except PatchbayError as error:
         module.fail_json(msg=str(error), code=error.code, details=error.details)
     for warning in result.pop("warnings", ()):

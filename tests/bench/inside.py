@@ -43,14 +43,14 @@ def profiled(run: Any) -> Any:
 
 def main() -> None:
     job = json.load(sys.stdin)
-    door = importlib.import_module(f"{_OURS}._door")
+    topology = importlib.import_module(f"{_OURS}._topology.run")
     importlib.import_module(f"{_OURS}._kernel.codec").codec()
     for name in job.get("preload", ()):
         importlib.import_module(name)
     before, imports = set(sys.modules), peak()
 
     def run() -> dict[str, Any]:
-        found: dict[str, Any] = door.topology(job["params"], check=False, diff=False, watch=None)
+        found: dict[str, Any] = topology.run(job["params"], check=False, diff=False)
         return found
 
     start = time.perf_counter()

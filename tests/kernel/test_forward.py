@@ -187,7 +187,7 @@ def test_pitfall_6_8_hairpin_for_the_target_itself(lab: Box, version: int, filte
         filter_bridges(lab, version)
         assert lab.ping(None, BLUE[version])
         warnings = forward(lab, version).warnings
-        assert [text for text in warnings if "hairpin: true on veth-blue-br" in text]
+        assert [text for text in warnings if "hairpin: true for veth-blue-br" in text]
         assert not lab.tcp("blue", OWN[version], 80, timeout=SHORT)
         lab.ip("link set veth-blue-br type bridge_slave hairpin on")
         assert forward(lab, version, forwarding=False).warnings == []

@@ -10,6 +10,7 @@ Nothing here uses the code under test. Python 3.9 and the standard library suffi
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable
@@ -75,6 +76,15 @@ def here() -> int:
 def inode(netns: str) -> int:
     """The inode number of a named network namespace."""
     return Path("/run/netns", netns).stat().st_ino
+
+
+def inhabited() -> set[int]:
+    """The inode numbers of the network namespaces that processes live in."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended
+            found.add(Path(process, "ns/net").stat().st_ino)
+    return found
 
 
 def move(netns: str) -> None:

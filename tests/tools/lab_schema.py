@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.schema import SCHEMA
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.schema import SCHEMA
 
 FILE = Path(__file__).parents[2] / "docs" / "lab.schema.json"
 

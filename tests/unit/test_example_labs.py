@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = {path.stem: path for path in sorted((CHECKOUT / "playbooks/labs").glob("*.yml"))}

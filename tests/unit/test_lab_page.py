@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.schema import SCHEMA
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.schema import SCHEMA
 
 FILE = Path(__file__).parents[2] / "docs" / "lab.md"
 PAGE = FILE.read_text(encoding="utf-8")

@@ -164,7 +164,9 @@ class Kernel:
         if name not in known:
             message = rtnl.get_link(self.rtnl(netns), name=name)
             if message is None:
-                raise missing_interface(netns, name, [each.get_attr("IFLA_IFNAME") for each in rtnl.dump_links(self.rtnl(netns))])
+                raise missing_interface(
+                    netns, name, [each.get_attr("IFLA_IFNAME") for each in rtnl.dump_links(self.rtnl(netns))]
+                )
             known[name] = int(message["index"])
         return known[name]
 

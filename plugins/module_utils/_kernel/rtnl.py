@@ -40,9 +40,7 @@ _RTM_F_CLONED = 0x200
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def _message(
-    source: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes
-) -> Message:
+def _message(source: t.Any, number: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> Message:
     return Message(table(source), number, netlink.REQUEST | flags, fields, attributes)
 
 
@@ -106,7 +104,9 @@ def create_link(sock: NetlinkSocket, attributes: Attributes, doing: Words, *, in
     _send(sock, _message(codec().link, _NEWLINK, flags, fields, attributes), doing, patient=True)
 
 
-def change_link(sock: NetlinkSocket, name: str, attributes: Attributes, doing: Words, *, up: bool | None = None) -> None:
+def change_link(
+    sock: NetlinkSocket, name: str, attributes: Attributes, doing: Words, *, up: bool | None = None
+) -> None:
     """Change attributes of the link and, with ``up``, its administrative state."""
     fields = {} if up is None else {"flags": IFF_UP if up else 0, "change": IFF_UP}
     _send(sock, _message(codec().link, _NEWLINK, netlink.ACK, fields, [["IFLA_IFNAME", name], *attributes]), doing)

@@ -23,6 +23,7 @@ from . import checks, sysctl, words
 MARK = "patchbay.netns"
 """The alias of lo in every namespace that we made: it is there before the name is, and goes with the namespace."""
 
+
 def mark(lab: str | None = None) -> str:
     """The alias in a namespace of our own, or of a lab's."""
     return MARK if lab is None else f"{MARK}:{lab}"

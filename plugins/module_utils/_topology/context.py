@@ -13,6 +13,7 @@ import typing as t
 from .._engine.model import Key, State
 from .._errors import Conflict, NotOurs, PatchbayError
 from .._kernel.rtnl import DOOMED
+from .._lab_file.spec import LabSpec, LinkSpec, Node
 from .._objects import link, machine, netns
 from .._objects.address import Address
 from .._objects.link import Link
@@ -20,7 +21,6 @@ from .._objects.route import Route
 from .._objects.words import place as where
 from .record import Record
 from .scene import Others, Settled
-from .spec import LabSpec, LinkSpec, Node
 
 End = tuple[t.Optional[str], str]
 """A namespace and the name of an interface in it."""

@@ -18,8 +18,8 @@ import marshal
 import typing as t
 
 from .._kernel import attributes, labs
+from .._lab_file.spec import LinkSpec, Node
 from .._objects.route import Route
-from .spec import LinkSpec, Node
 
 _FORMAT = 1
 """To be raised whenever the same answers of the kernel may need other steps than before."""

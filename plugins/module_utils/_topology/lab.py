@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from .._engine.model import State, Step
 from .._errors import NotOurs, NotVerified
 from .._kernel.kernel import Kernel
+from .._lab_file.spec import LabSpec, Node
 from .._objects import impairment
 from .._objects.link_steps import CutCable
 from . import plan_links, plan_nat, plan_nodes, plan_removals, record, scene
 from .context import Context
 from .glance import Glances
 from .record import Record
-from .spec import LabSpec, Node
 
 
 @dataclass(frozen=True)

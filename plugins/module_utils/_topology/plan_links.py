@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError, Unsupported
+from .._lab_file.spec import LinkSpec
+from .._lab_file.values import variant
 from .._objects import address, link, link_steps, sysctl
 from .._objects.address import PutAddress
 from .._objects.link import BridgeOptions, Link
@@ -21,8 +23,6 @@ from .._objects.route import KERNEL, PROTOCOL, PutRoute, Route
 from . import plan_removals
 from .context import Context, End
 from .scene import Lacking
-from .spec import LinkSpec
-from .values import variant
 
 MOST_PORTS = 1023
 """Ports of one bridge (BR_MAX_PORTS, net/bridge/br_private.h)."""
@@ -61,7 +61,11 @@ def plan(ctx: Context) -> LinkPlan:
                 changes += _pinned(ctx, start, spec, now) if spec.kind == "bridge" else []
     _check_ports(ctx)
     for each in ctx.state.of(Lacking):
-        ctx.refuse(Unsupported(f"this kernel can't do what the lab asks for: {each.feature} {each.reason}", feature=each.feature))
+        ctx.refuse(
+            Unsupported(
+                f"this kernel can't do what the lab asks for: {each.feature} {each.reason}", feature=each.feature
+            )
+        )
     return out
 
 

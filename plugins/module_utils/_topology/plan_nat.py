@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from .._engine.model import State, Step
 from .._errors import Conflict, PatchbayError
+from .._lab_file.spec import LabSpec, LinkSpec, Node
 from .._objects import sysctl
 from .._objects.nat import Nat, Part
 from .._objects.nat_specs import Key, Spec
@@ -20,7 +21,6 @@ from .._objects.way import Way
 from .context import Context
 from .record import Record
 from .scene import Filtered, Translation
-from .spec import LabSpec, LinkSpec, Node
 
 
 @dataclass(frozen=True)

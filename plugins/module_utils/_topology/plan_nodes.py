@@ -12,13 +12,13 @@ import typing as t
 
 from .._engine.model import Key, Step
 from .._errors import Conflict, InUse, InvalidInput, NotOurs, PatchbayError
+from .._lab_file.spec import Node
 from .._objects import ip_route, netns, sysctl
 from .._objects.netns import Loopback, MarkNamespace, NameNamespace, Namespace, Occupants, SetLoopback
 from .._objects.route import PROTOCOL, PutRoute, Route
 from .._objects.sysctl import SetSysctl, Sysctl
 from .context import Context
 from .scene import Fresh
-from .spec import Node
 
 # ---- namespaces
 
@@ -63,9 +63,7 @@ def _quiet(ctx: Context, node: Node) -> list[Sysctl]:
     six = any(interface.version == 6 for each in node.links for interface in each.addresses)
     wanted = {**netns.QUIET, **(netns.AT_ONCE if six else {})}
     return [
-        Sysctl(node.netns, name, value)
-        for name, value in wanted.items()
-        if fresh.values.get(name) not in (None, value)
+        Sysctl(node.netns, name, value) for name, value in wanted.items() if fresh.values.get(name) not in (None, value)
     ]
 
 
@@ -116,7 +114,10 @@ def routes(ctx: Context, node: Node) -> tuple[list[Step], list[Step]]:
 def _is_lost(ctx: Context, node: Node, route: Route) -> bool:
     """Whether the route goes before others are put: its link is removed, made anew, or loses its last address."""
     devices = [(node.netns, hop.device) for hop in route.hops if hop.device]
-    return any(end in ctx.made or end in ctx.removed or (end in ctx.unrouted and route.destination.version == 4) for end in devices)
+    return any(
+        end in ctx.made or end in ctx.removed or (end in ctx.unrouted and route.destination.version == 4)
+        for end in devices
+    )
 
 
 def _put(ctx: Context, node: Node, now: Route | None, wanted: Route) -> list[Step]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import typing as t
 
 from .._engine.model import State, Step
+from .._lab_file.values import variant
 from .._objects import address, impairment, sysctl
 from .._objects.link import Link
 from .._objects.link_steps import ChangeLink, CutCable, MakeLink, PinMtu, VethPair
 from .._objects.route import KERNEL, PutRoute, Route
 from .context import Context
-from .values import variant
 
 
 def remove(ctx: Context, steps: list[Step], now: Link) -> None:

@@ -18,12 +18,12 @@ from .._kernel import labs
 from .._kernel.interruption import deferred
 from .._kernel.kernel import Kernel
 from .._kernel.rundir import locked
+from .._lab_file.layout import layout
+from .._lab_file.spec import LabSpec, Node
 from . import record, tree
 from .glance import Glances
 from .lab import Lab
-from .layout import layout
 from .record import KeepRecord
-from .spec import LabSpec, Node
 
 MOST_COMMANDS = 2000
 """Steps for which commands are told unasked: those of a large lab are more than anybody reads."""
@@ -67,7 +67,9 @@ def _name(params: t.Mapping[str, t.Any]) -> str:
     if name is None and definition is None:
         raise InvalidInput("name is missing: say which lab is to be absent, by its name or by its file (src).")
     if params.get("name") is not None and named is not None and params["name"] != named:
-        raise InvalidInput(f"name: {params['name']} is not the lab of the definition, which is called {named}. Leave name out.")
+        raise InvalidInput(
+            f"name: {params['name']} is not the lab of the definition, which is called {named}. Leave name out."
+        )
     if definition is None:
         layout({"name": name})  # refuses what can't be a name
     return str(name)
@@ -76,10 +78,8 @@ def _name(params: t.Mapping[str, t.Any]) -> str:
 def _wish(params: t.Mapping[str, t.Any], name: str, kernel: Kernel) -> Lab:
     definition = params.get("definition")
     if params["state"] == "present":
-        spec = layout(t.cast("dict[str, t.Any]", definition))
         before = record.read(kernel, name)
-        if before is not None and before.chosen and dict(spec.chosen) != before.chosen:
-            spec = layout(t.cast("dict[str, t.Any]", definition), before.chosen)
+        spec = layout(t.cast("dict[str, t.Any]", definition), before.chosen if before else {})
         purge = params["purge"]
         glances = Glances(name, kernel.identity(None), before.group, purge=purge) if before else None
         return Lab(spec, before, purge=purge, adopt=params["adopt"], force=params["force"], glances=glances)

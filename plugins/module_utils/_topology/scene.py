@@ -16,13 +16,13 @@ from .._engine.model import Item, Key, State
 from .._errors import NotFound
 from .._kernel import namespaces, procsys, resolver, rtnl
 from .._kernel.kernel import Kernel
+from .._lab_file.spec import LabSpec, LinkSpec, Node
 from .._objects import address, impairment, link, machine, netns, route, sysctl, way
 from .._objects.checks import Interface
 from .._objects.link import Peer
 from .._objects.nat import Nat
 from .glance import Glances
 from .record import Record, groups
-from .spec import LabSpec, LinkSpec, Node
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         calls.here.append({"params": params, **options})
         return calls.answered()
 
-    monkeypatch.setattr(topology._door, "topology", here)
+    monkeypatch.setattr(topology, "run_lab", here)
     monkeypatch.setattr(topology.ActionModule, "_show", lambda _self, line: calls.shown.append(line))
     return calls
 
@@ -283,7 +283,7 @@ def test_a_request_to_end_is_obeyed_once_the_work_is_taken_back(
             interruption.check()
         return RESULT
 
-    monkeypatch.setattr(topology._door, "topology", work)
+    monkeypatch.setattr(topology, "run_lab", work)
     before = signal.signal(number, lambda *_arguments: events.append("obeyed"))
     try:
         answer = world.run(definition={"name": "red-blue"})
@@ -394,7 +394,7 @@ def test_progress_is_shown_here(world: World, calls: Calls, monkeypatch: pytest.
         watch("namespaces", 340, 1000)
         return RESULT
 
-    monkeypatch.setattr(topology._door, "topology", work)
+    monkeypatch.setattr(topology, "run_lab", work)
     world.run(definition={"name": "red-blue"})
     assert calls.shown == ["lab red-blue on host: namespaces 340/1000"]
 

@@ -12,9 +12,9 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.problems import where
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.spec import LabSpec, LinkSpec, Node
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.problems import where
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.spec import LabSpec, LinkSpec, Node
 from hypothesis import strategies as st
 
 RED_BLUE = """

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.patchbay.netns.plugins.module_utils import _door
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
 from ansible_collections.patchbay.netns.tests.unit.plugins.modules.conftest import MODULES, Door, Engine, load
 from ansible_collections.patchbay.netns.tests.unit.plugins.modules.test_door import OUTCOME, RESULTS
 

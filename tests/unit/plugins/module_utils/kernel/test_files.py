@@ -203,5 +203,8 @@ def test_who_can_not_make_the_lock_is_told_to_become_root(monkeypatch: pytest.Mo
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(os, "makedirs", refuse)
-    with pytest.raises(KernelError, match=r"Permission denied. This needs root: set become: true"), rundir.locked("a test"):
+    with (
+        pytest.raises(KernelError, match=r"Permission denied. This needs root: set become: true"),
+        rundir.locked("a test"),
+    ):
         pass

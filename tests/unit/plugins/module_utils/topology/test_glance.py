@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel import labs
 from ansible_collections.patchbay.netns.plugins.module_utils._kernel.attributes import attribute
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.spec import Node
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.glance import Glances
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.spec import Node
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import laid, node
 
 TEXT = """

@@ -13,13 +13,13 @@ import typing as t
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import State, Step
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.run import project
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import Link
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link_steps import CutCable
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import NameNamespace, Namespace
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import Route
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.lab import Lab
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.record import KeepRecord
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import labs
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_worlds import World, absent, commands

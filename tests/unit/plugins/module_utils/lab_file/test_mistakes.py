@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as lab
 
 # A lab that all mistakes are made in: what the file of a mistake says at the top level replaces what this says.

@@ -11,7 +11,7 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
-from ansible_collections.patchbay.netns.plugins.plugin_utils import _lab_file
+from ansible_collections.patchbay.netns.plugins.plugin_utils import _positions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,12 +38,12 @@ namespaces:
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both parsers that a controller may have."""
     if request.param == "python":
-        monkeypatch.setattr(_lab_file, "_PARSER", yaml.SafeLoader)
+        monkeypatch.setattr(_positions, "_PARSER", yaml.SafeLoader)
     return str(request.param)
 
 
-def read(text: str | bytes) -> _lab_file.LabFile:
-    return _lab_file.read(text if isinstance(text, bytes) else text.encode(), "lab.yml")
+def read(text: str | bytes) -> _positions.LabFile:
+    return _positions.read(text if isinstance(text, bytes) else text.encode(), "lab.yml")
 
 
 def refused(text: str | bytes) -> list[str]:

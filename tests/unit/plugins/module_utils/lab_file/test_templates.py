@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.problems import Problems
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.templates import Entry, unfold
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.problems import Problems
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.templates import Entry, unfold
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as lab
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import laid, node
 from hypothesis import given

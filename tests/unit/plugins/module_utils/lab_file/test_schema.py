@@ -15,11 +15,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.schema import SCHEMA
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.validate import Mistake, compile_schema
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.schema import SCHEMA
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.validate import Mistake, compile_schema
 from ansible_collections.patchbay.netns.tests.tools import lab_schema
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as lab
-from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology.test_mistakes import (
+from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.lab_file.test_mistakes import (
     CROSSED,
     SHAPES,
     VALUES,

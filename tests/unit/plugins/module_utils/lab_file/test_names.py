@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file import names
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import checks
-from ansible_collections.patchbay.netns.plugins.module_utils._topology import names
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import laid, link, node
 from hypothesis import given

@@ -11,8 +11,8 @@ import ipaddress
 import typing as t
 
 import pytest
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.layout import layout
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.spec import LabSpec
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.layout import layout
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.spec import LabSpec
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as lab
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import addresses, laid
 from hypothesis import given

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import InvalidInput
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file import values
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.values import Reader, variant
 from ansible_collections.patchbay.netns.plugins.module_utils._objects import checks
-from ansible_collections.patchbay.netns.plugins.module_utils._topology import values
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.values import Reader, variant
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import strategies as some
 from hypothesis import example, given
 from hypothesis import strategies as st

@@ -242,6 +242,20 @@ def test_a_new_namespace_is_marked_before_it_has_a_name(machine: Machine) -> Non
     ]
 
 
+def test_a_new_namespace_has_its_settings_before_it_has_a_name(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, str, str, bool]] = []
+    monkeypatch.setattr(
+        module.procsys,
+        "write",
+        lambda name, value: written.append((machine.here, name, value, "yellow" in machine.names)),
+    )
+    with Kernel() as kernel:
+        kernel.create("yellow", alias="x", up=True, settings={"net.ipv6.conf.default.accept_ra": "0"})
+    assert written == [("yellow", "net.ipv6.conf.default.accept_ra", "0", False)]
+
+
 def test_a_namespace_that_could_not_be_made_leaves_nothing_open(machine: Machine) -> None:
     with Kernel() as kernel:
         with pytest.raises(KernelError, match="could not create network namespace red"):

@@ -165,11 +165,12 @@ def test_all_refusals_are_told_at_once_and_the_first_decides_the_kind() -> None:
     assert [word in str(error) for word in ("namespace red", "namespace blue", "bridge v-net-0")] == [True] * 3
 
 
-def test_of_very_many_refusals_eight_are_told_and_the_others_counted() -> None:
-    world = World(*(Namespace(f"n{number}", ours=False) for number in range(12)))
-    error = refusal(world, lab('namespaces: {"n{n}": {count: 12, start: 0}}'))
+@pytest.mark.parametrize(("count", "end"), [(8, "to make it the lab's."), (9, " And 1 more."), (12, " And 4 more.")])
+def test_of_very_many_refusals_eight_are_told_and_the_others_counted(count: int, end: str) -> None:
+    world = World(*(Namespace(f"n{number}", ours=False) for number in range(count)))
+    error = refusal(world, lab(f'namespaces: {{"n{{n}}": {{count: {count}, start: 0}}}}'))
     assert str(error).count("exists already") == 8
-    assert str(error).endswith(" And 4 more.")
+    assert str(error).endswith(end)
 
 
 # ---- what stands in the way
@@ -280,6 +281,16 @@ def test_absence_by_force_removes_what_the_file_names_whoever_made_it() -> None:
     world = World(BRIDGE, Namespace("red", ours=False), Loopback("red", up=True))
     world.build(absent("lab", "{bridges: {v-net-0: }, namespaces: {red: , blue: }}", force=True))
     assert [*world.state.of(Link), *world.state.of(Namespace)] == []
+
+
+def test_what_is_removed_by_force_is_on_record_until_it_is_gone() -> None:
+    world = World()
+    world.build(lab("namespaces: {red: }"))
+    world.put(Namespace("blue", ours=False), Loopback("blue", up=True))
+    kept = [
+        step.after for step in world.plan(absent("lab", "namespaces: {red: , blue: }", force=True)) if not work([step])
+    ]
+    assert [record.namespaces for after in kept for record in after] == [{"red", "blue"}]
 
 
 def test_processes_inside_keep_a_namespace_unless_by_force() -> None:

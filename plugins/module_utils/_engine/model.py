@@ -98,6 +98,10 @@ class Step(abc.ABC):
         """Wait until the effects of these steps, all of this class, are there, when all steps of the run were carried out."""
 
     @classmethod  # noqa: B027 - most steps leave nothing to do
+    def conclude(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        """Do what can't be undone but may be refused, when all else is done. Raises KernelError as long as none of it is."""
+
+    @classmethod  # noqa: B027 - most steps leave nothing to do
     def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
         """Do the rest of these steps, which can't be undone, once it is certain that nothing else fails."""
 

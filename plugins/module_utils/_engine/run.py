@@ -138,6 +138,8 @@ def apply(
             _settle(kernel, steps)
             interruption.check()
             confirm()
+            for kind, of_kind in _by_kind(steps):
+                kind.conclude(kernel, of_kind)
     except BaseException as error:
         queue.pardon()
         left = _roll_back(kernel, [step for step in steps if queue.took_effect(step, id(step) in done)], watch)

@@ -16,7 +16,7 @@ from shlex import quote
 
 from .._engine.model import Item, Key, State, Step
 from .._errors import Conflict
-from .._kernel import rtnl, solicited
+from .._kernel import procsys, rtnl, solicited
 from .._kernel.kernel import Kernel
 from . import words
 from .checks import Interface
@@ -99,6 +99,46 @@ class PutAddress(Step):
         return [
             f"{words.ip(item.netns)} addr {'add' if self.after else 'del'} {item.interface}{extra} dev {quote(item.device)}"
         ]
+
+
+@dataclass(frozen=True)
+class LinkLocal:
+    """Whether an interface gives itself an IPv6 link-local address."""
+
+    netns: str | None
+    device: str
+    on: bool
+
+    @property
+    def key(self) -> Key:
+        return ("link-local", self.netns, self.device)
+
+
+class SetLinkLocal(Step):
+    """Lets an interface give itself a link-local address from now on, or takes it away."""
+
+    phase = "addresses"
+
+    def apply(self, kernel: Kernel) -> None:
+        (wanted,) = self.after
+        with kernel.inside(wanted.netns):
+            procsys.write(self._setting(wanted), "0" if wanted.on else "1")  # IN6_ADDR_GEN_MODE_*, linux/if_link.h
+        if not wanted.on:
+            sock, index = kernel.rtnl(wanted.netns), kernel.index(wanted.netns, wanted.device)
+            for message in rtnl.dump_addresses(sock, index):
+                if comes_by_itself(message):
+                    address = decode(wanted.netns, wanted.device, message).interface
+                    rtnl.delete_address(sock, index, address, f"remove {address} from {wanted.device}")
+
+    def commands(self) -> list[str]:
+        (wanted,) = self.after
+        line = f"{words.prefix(wanted.netns)}sysctl -w {quote(self._setting(wanted))}={0 if wanted.on else 1}"
+        flush = f"{words.ip(wanted.netns)} -6 addr flush dev {quote(wanted.device)} scope link"
+        return [line] if wanted.on else [line, flush]
+
+    @staticmethod
+    def _setting(wanted: LinkLocal) -> str:
+        return f"net.ipv6.conf.{wanted.device.replace('.', '/')}.addr_gen_mode"
 
 
 def observe(kernel: Kernel, netns: str | None, device: str) -> list[Item]:

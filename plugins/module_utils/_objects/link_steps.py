@@ -77,12 +77,10 @@ class CutCable(Step):
         """Until then it may be needed again."""
 
     @classmethod
-    def finish(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
-        with kernel.gathering() as queue:
-            for step in steps:
-                queue.begin(step)
-                _delete(kernel, step.before)
-            kernel.flush()
+    def conclude(cls, kernel: Kernel, steps: t.Sequence[Step]) -> None:
+        for step in steps:
+            _delete(kernel, step.before)
+        kernel.flush()
 
     def undo(self) -> list[Step]:
         return []

@@ -270,20 +270,19 @@ def _addresses(ctx: Context, spec: LinkSpec, wanted: Link, changes: t.Sequence[S
     have = {item.interface for item in here if not item.automatic}
     if not changes and have == set(spec.addresses):
         return []
-    purge = ctx.purge and ctx.owns(ctx.links[spec.netns, spec.name])
+    purge = ctx.purge and (ctx.adopt or ctx.owns(ctx.links[spec.netns, spec.name]))
     steps = address.plan(_around(ctx, spec), wanted, changes, spec.addresses, purge=purge, overlap=spec.overlap)
-    return [*_link_local(spec, here), *_flushing(ctx, spec, steps)]
+    return [*_link_local(ctx, spec), *_flushing(ctx, spec, steps)]
 
 
-def _link_local(spec: LinkSpec, here: t.Iterable[address.Address]) -> list[Step]:
+def _link_local(ctx: Context, spec: LinkSpec) -> list[Step]:
     """What was made without IPv6 gets its link-local address when it is to have IPv6 after all."""
-    if not any(each.version == 6 for each in spec.addresses) or any(item.interface.version == 6 for item in here):
+    now: address.LinkLocal | None = ctx.state.get(("link-local", spec.netns, spec.name))
+    if now is None:
         return []
-    name = sysctl.of_device(6, spec.name, "addr_gen_mode")
-    return [
-        *sysctl.without_duplicate_detection(spec.netns, spec.name, spec.addresses),
-        sysctl.SetSysctl((), (sysctl.Sysctl(spec.netns, name, "0"),)),
-    ]
+    detected = sysctl.of_device(6, spec.name, "accept_dad")
+    at_once = sysctl.change(ctx.state, spec.netns, detected, "0")
+    return [*at_once, address.SetLinkLocal((now,), (variant(now, on=True),))]
 
 
 def _flushing(ctx: Context, spec: LinkSpec, steps: list[Step]) -> list[Step]:

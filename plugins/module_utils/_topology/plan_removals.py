@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._engine.model import State, Step
+from .._errors import Conflict
 from .._lab_file.values import variant
 from .._objects import address, impairment, sysctl
 from .._objects.link import Link
@@ -47,7 +48,16 @@ def leftovers(ctx: Context) -> list[Step]:
         for end, now in ctx.links.items()
         if (end[0] is None or end[0] in ctx.nodes) and end not in ctx.wanted and ctx.owns(now)
     ]
+    parents = {(spec.netns, spec.parent): spec for spec in ctx.wanted.values() if spec.parent is not None}
     for now in sorted(left, key=lambda each: each.kind == "bridge"):  # what is taken back finds its bridge there
+        above = parents.get((now.netns, now.name))
+        if above is not None:
+            ctx.refuse(
+                Conflict(
+                    f"{above.kind} {above.name} is to stand on {now.title}, which the file no longer names. "
+                    f"Name {now.name} in the file, or let {above.name} stand on something else."
+                )
+            )
         if now.kind == "veth" and now.peer is None:
             steps.append(CutCable((now,), ()))
         elif now.peer is None or (now.peer.netns, now.peer.name) not in ctx.wanted:

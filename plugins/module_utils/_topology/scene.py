@@ -205,6 +205,7 @@ def _look_inside(
         peers = _peers(kernel, seen, likely)
     else:
         items += [item for place in going for item in _loopback(place, [rtnl.get_link(kernel.rtnl(place), index=_LO)])]
+    greeted = {(each.netns, each.device) for each in items if isinstance(each, address.Address) and each.interface.version == 6}
     for place, links, names in seen:
         for message in links:
             if message["index"] == _LO:
@@ -213,8 +214,19 @@ def _look_inside(
             spec = wanted.get((place, now.name))
             if spec is None or now.kind not in ("veth", "bridge") or (spec.kind, spec.peer) != (now.kind, now.peer):
                 now = replace(now, link_local=link.has_link_local(message))  # it may have to be made again
+            if spec is not None and any(each.version == 6 for each in spec.addresses) and (place, now.name) not in greeted:
+                items += _without_six(kernel, spec) if not link.has_link_local(message) else []
             items.append(now)
     return items
+
+
+def _without_six(kernel: Kernel, spec: LinkSpec) -> list[Item]:
+    """Of an interface that was made without IPv6 and is to have it: what has to be changed for that."""
+    name = sysctl.of_device(6, spec.name, "accept_dad")
+    with kernel.inside(spec.netns):
+        value = procsys.read(name)
+    found = [sysctl.Sysctl(spec.netns, name, value)] if value is not None else []
+    return [*found, address.LinkLocal(spec.netns, spec.name, on=False)]
 
 
 def _see(

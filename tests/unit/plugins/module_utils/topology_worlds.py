@@ -13,7 +13,13 @@ import typing as t
 from dataclasses import replace
 
 from ansible_collections.patchbay.netns.plugins.module_utils._engine.model import Item, Key, State, Step
-from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import Address, PutAddress
+from ansible_collections.patchbay.netns.plugins.module_utils._lab_file.spec import LinkSpec
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.address import (
+    Address,
+    LinkLocal,
+    PutAddress,
+    SetLinkLocal,
+)
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.impairment import Impaired
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link import Link
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.link_steps import ChangeLink, CutCable, VethPair
@@ -21,7 +27,7 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.machine im
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.nat import NatTable
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import NameNamespace, Namespace, Occupants
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import PutRoute, Route
-from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import Hold, Sysctl
+from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import Hold, Sysctl, of_device
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.lab import Lab
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.record import KeepRecord, Record
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.scene import Fresh, Others, Translation
@@ -126,6 +132,20 @@ class World:
 
     # ---- what looking finds
 
+    def _without_six(self, spec: LinkSpec) -> list[Item]:
+        """Of an interface that was made without IPv6 and is to have it: what has to be changed for that."""
+        now: Link | None = self.get("link", spec.netns, spec.name)
+        has = any(
+            a.interface.version == 6 for a in self._all(Address) if (a.netns, a.device) == (spec.netns, spec.name)
+        )
+        if now is None or now.link_local or has or all(each.version == 4 for each in spec.addresses):
+            return []
+        name = of_device(6, spec.name, "accept_dad")
+        return [
+            self.get("sysctl", spec.netns, name) or Sysctl(spec.netns, name, "1"),
+            LinkLocal(spec.netns, spec.name, False),
+        ]
+
     def seen(self, lab: Lab) -> State:
         """As ``scene.observe``: the host, the namespaces of the file, and of those that go only their names."""
         nodes = {node.netns: node for node in lab.spec.nodes}
@@ -156,6 +176,8 @@ class World:
                 items += [item] if named else []
             elif place in looked and not isinstance(item, NatTable):
                 items.append(item)
+        for spec in (each for node in nodes.values() for each in node.links if each.netns in looked):
+            items += self._without_six(spec)
         if nodes.keys() - {None} - live:
             items.append(Fresh(FRESH))
         for place in lab.translations:
@@ -182,6 +204,9 @@ class World:
             self._name(step)
         elif isinstance(step, CutCable):
             self._cut += step.before
+        elif isinstance(step, SetLinkLocal):
+            (wanted,) = step.after
+            self.put(replace(self.get("link", wanted.netns, wanted.device), link_local=wanted.on))
         else:
             step = self._with_peers(step) if isinstance(step, ChangeLink) else step
             for item in step.before:

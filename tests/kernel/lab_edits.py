@@ -23,7 +23,7 @@ Place = tuple[str | None, str]
 def edits(draw: Draw, lab: Lab) -> Lab:
     """The lab after one to three changes."""
     lab = copy.deepcopy(lab)
-    for _ in range(draw(st.integers(1, 3))):
+    for _each in range(draw(st.integers(1, 3))):
         draw(st.sampled_from(CHANGES))(draw, lab)
         lab = repaired(lab)
     return lab

@@ -37,11 +37,11 @@ def labs(draw: Draw) -> Lab:
     lab: Lab = {"name": draw(st.sampled_from(LAB_NAMES)), "bridges": {}, "namespaces": {}}
     if draw(st.booleans()):
         lab["pool"] = draw(st.sampled_from([["10.200.0.0/24"], ["10.200.0.0/30", "fd00:200::/64"]]))
-    for _ in range(draw(st.integers(0, 2))):
+    for _each in range(draw(st.integers(0, 2))):
         add_bridge(draw, lab)
-    for _ in range(draw(st.integers(1, 4))):
+    for _each in range(draw(st.integers(1, 4))):
         add_namespace(draw, lab)
-    for _ in range(draw(st.integers(0, 6))):
+    for _each in range(draw(st.integers(0, 6))):
         draw(st.sampled_from([add_cable, add_plug, add_inner_bridge, add_upper, add_routing, add_settings, add_nat]))(
             draw, lab
         )

@@ -82,7 +82,8 @@ class NetlinkSocket:
         self._sequence = 1
         self.queue: Queue | None = None
         """Where requests wait for others, while somebody gathers them."""
-        for option in (_RCVBUFFORCE, _SNDBUFFORCE):  # a batch may be large, and so may be its answers
+        for option in (_RCVBUFFORCE, _SNDBUFFORCE) if family == NETLINK_NETFILTER else ():
+            # A table is one message, however large. Other requests are sent so many together that they fit.
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, option, _QUEUE)
         for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):

@@ -32,7 +32,7 @@ _check = compile_schema(SCHEMA)
 _NOTHING: dict[str, t.Any] = {}
 
 
-def layout(definition: t.Mapping[str, t.Any], kept: Kept = {}) -> LabSpec:  # noqa: B006
+def layout(definition: t.Mapping[str, t.Any], kept: Kept | None = None) -> LabSpec:
     """The lab that a file describes.
 
     ``kept`` has addresses that earlier runs chose, by ``namespace/interface``: they stay while they are to be had.
@@ -49,7 +49,7 @@ def layout(definition: t.Mapping[str, t.Any], kept: Kept = {}) -> LabSpec:  # no
     problems.refuse()
     Stack(wiring, problems).settle()
     addresses = Addresses(wiring, reading.reader, problems)
-    addresses.settle(reading.pool, kept)
+    addresses.settle(reading.pool, kept or {})
     finish = Finish(wiring, problems)
     nodes = [finish.node(site) for site in sites]
     problems.refuse()

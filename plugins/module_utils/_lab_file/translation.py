@@ -17,7 +17,6 @@ from .._objects.forward import Forward
 from .._objects.forwarding import FORWARDING
 from .._objects.masquerade import Masquerade
 from .._objects.nat_claims import Claims
-from .._objects.nat_specs import ForwardSpec
 from .nodes import Part, Site, title
 from .problems import Problems, guess, lacks, where
 from .services import ForwardDraft, Services, Setting
@@ -80,7 +79,7 @@ class Translation:
         return out
 
     def _claim(self, claims: Claims, made: Forward, path: Path, places: dict[str, Path]) -> None:
-        for spec in t.cast("list[ForwardSpec]", made.bare):
+        for service, spec in zip(made.services, made.bare):
             try:
                 claims.add(spec)
             except Conflict as error:
@@ -88,10 +87,10 @@ class Translation:
                 place = where(places[other["service"]])
                 self._problems.add(
                     path,
-                    f"the forward to {other['to_address']} at {place} has packets of {spec.service} already. "
+                    f"the forward to {other['to_address']} at {place} has packets of {service} already. "
                     "Choose another port, address or in_interface for one of the two.",
                 )
-            places.setdefault(str(spec.service), path)
+            places.setdefault(str(service), path)
 
     def _device(self, site: Site, name: str, path: Path) -> str:
         found = self._wiring.find(site, name)

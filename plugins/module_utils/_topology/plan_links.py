@@ -117,8 +117,8 @@ def _plan_cable(ctx: Context, out: LinkPlan, start: dict[End, Link], one: LinkSp
         return
     now = [ctx.links.get(end) for end in ends]
     if all(now) and all(_is_end(each, spec) for each, spec in zip(now, (one, other))):
-        if all([ctx.claim(each) for each in now if each]):  # noqa: C419 - both are asked, each refusal is told
-            start.update((end, each) for end, each in zip(ends, now) if each)
+        claimed = [(end, each) for end, each in zip(ends, now) if each and ctx.claim(each)]  # each refusal is told
+        start.update(claimed if len(claimed) == len(ends) else ())
         return
     for each in now:
         if each is not None and ctx.may_replace(each):

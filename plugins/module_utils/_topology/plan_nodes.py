@@ -27,17 +27,17 @@ def namespaces(ctx: Context) -> list[Step]:
     """Namespaces that are made, repaired or adopted, with what must be set before anything is in them."""
     steps: list[Step] = []
     for node in ctx.lab.namespaces:
-        assert node.netns is not None
-        now = ctx.namespace(node.netns)
+        name = t.cast(str, node.netns)
+        now = ctx.namespace(name)
         if now is None or not now.live:
-            made = (Namespace(node.netns, lab=ctx.lab.name), Loopback(node.netns, up=True), *_quiet(ctx, node))
+            made = (Namespace(name, lab=ctx.lab.name), Loopback(name, up=True), *_quiet(ctx, node))
             steps.append(NameNamespace((now,) if now else (), made))
         elif now.lab == ctx.lab.name or _adopts(ctx, now):
             if now.lab != ctx.lab.name:
-                steps.append(MarkNamespace((now,), (Namespace(node.netns, lab=ctx.lab.name),)))
-            lo: Loopback | None = ctx.state.get(("loopback", node.netns))
+                steps.append(MarkNamespace((now,), (Namespace(name, lab=ctx.lab.name),)))
+            lo: Loopback | None = ctx.state.get(("loopback", name))
             if lo is not None and not lo.up:
-                steps.append(SetLoopback((lo,), (Loopback(node.netns, up=True),)))
+                steps.append(SetLoopback((lo,), (Loopback(name, up=True),)))
     return steps
 
 

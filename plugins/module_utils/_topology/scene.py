@@ -205,7 +205,9 @@ def _look_inside(
         peers = _peers(kernel, seen, likely)
     else:
         items += [item for place in going for item in _loopback(place, [rtnl.get_link(kernel.rtnl(place), index=_LO)])]
-    greeted = {(each.netns, each.device) for each in items if isinstance(each, address.Address) and each.interface.version == 6}
+    greeted = {
+        (each.netns, each.device) for each in items if isinstance(each, address.Address) and each.interface.version == 6
+    }
     for place, links, names in seen:
         for message in links:
             if message["index"] == _LO:
@@ -214,7 +216,11 @@ def _look_inside(
             spec = wanted.get((place, now.name))
             if spec is None or now.kind not in ("veth", "bridge") or (spec.kind, spec.peer) != (now.kind, now.peer):
                 now = replace(now, link_local=link.has_link_local(message))  # it may have to be made again
-            if spec is not None and any(each.version == 6 for each in spec.addresses) and (place, now.name) not in greeted:
+            if (
+                spec is not None
+                and any(each.version == 6 for each in spec.addresses)
+                and (place, now.name) not in greeted
+            ):
                 items += _without_six(kernel, spec) if not link.has_link_local(message) else []
             items.append(now)
     return items

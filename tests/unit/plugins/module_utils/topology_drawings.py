@@ -39,7 +39,7 @@ def read(text: str) -> dict[str, t.Any]:
     return {"name": "lab", **found}
 
 
-def laid(text: str, kept: t.Mapping[str, t.Any] = {}) -> LabSpec:
+def laid(text: str, kept: t.Mapping[str, t.Any] | None = None) -> LabSpec:
     """The lab of a file."""
     return layout(read(text), kept)
 

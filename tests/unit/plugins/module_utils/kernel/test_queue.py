@@ -80,7 +80,7 @@ def test_what_follows_each_other_on_one_socket_is_sent_together_and_the_order_st
 @given(st.lists(st.integers(0, 2), max_size=3 * LIMIT))
 def test_order_stays_and_no_send_is_too_large_whatever_is_added(numbers: list[int]) -> None:
     log: list[list[str]] = []
-    socks, waiting = [Socket(log) for _ in range(3)], Queue()
+    socks, waiting = [Socket(log) for _each in range(3)], Queue()
     for index, number in enumerate(numbers):
         waiting.add(request(socks[number], str(index)))
     waiting.flush()

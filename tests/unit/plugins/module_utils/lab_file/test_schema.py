@@ -189,7 +189,7 @@ def test_the_full_file_is_fine() -> None:
 @given(st.data())
 def test_ours_and_theirs_agree_on_a_file_with_something_changed(data: st.DataObject) -> None:
     definition = copy.deepcopy(_FULL)
-    for _ in range(data.draw(st.integers(1, 2))):
+    for _each in range(data.draw(st.integers(1, 2))):
         container, key = data.draw(st.sampled_from(list(places(definition))))
         if isinstance(container, dict) and data.draw(st.booleans()):
             part = container.pop(key)

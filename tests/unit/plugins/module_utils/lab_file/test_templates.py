@@ -118,8 +118,8 @@ def test_a_template_is_what_it_would_be_written_out() -> None:
         ]
         assert {**vars(one), "links": (), "path": ()} == {**vars(other), "links": (), "path": ()}
     assert template.chosen == written.chosen
-    assert all(type(name) is str for each in template.nodes for name, _value in each.sysctls)
-    assert all(type(link.name) is str for each in template.nodes for link in each.links)
+    assert all(name.__class__ is str for each in template.nodes for name, _value in each.sysctls)
+    assert all(link.name.__class__ is str for each in template.nodes for link in each.links)
 
 
 def test_one_gateway_for_all_leads_through_the_device_of_each() -> None:

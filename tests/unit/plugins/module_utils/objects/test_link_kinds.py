@@ -199,7 +199,7 @@ def test_a_link_is_removed_by_its_name() -> None:
 def test_one_message_says_all(kind: str, data: t.Any) -> None:
     wanted = vlan(kind=kind, options=data.draw(OPTIONS[kind]), up=data.draw(st.booleans()), group=lab_group("x"))
     with pytest.MonkeyPatch.context() as patch:
-        answer, _ = made(patch, MakeLink((), (wanted,)))
+        answer, _sent = made(patch, MakeLink((), (wanted,)))
     assert link.decode(t.cast("t.Any", None), "red", answer, names={7: "eth0"}) == wanted
 
 

@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def glances(**changes: t.Any) -> Glances:
     given = {"lab": "lab", "home": "home", "group": 7, "purge": True, **changes}
-    return Glances(given.pop("lab"), given.pop("home"), given.pop("group"), **given)
+    return Glances(given["lab"], given["home"], given["group"], purge=given["purge"])
 
 
 def look(seen: t.Any = SEEN, at: Node = RED, changed: t.Container[str] = (), **options: t.Any) -> t.Any:

@@ -70,7 +70,7 @@ def refusal(world: World, wish: Lab) -> PatchbayError:
 )
 def test_a_link_without_the_mark_of_the_lab_is_refused(group: int, kind: type[PatchbayError], said: str) -> None:
     error = refusal(World(replace(BRIDGE, group=group)), lab(ONE_BRIDGE))
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert said in str(error)
 
 
@@ -93,7 +93,7 @@ def test_a_namespace_without_the_mark_of_the_lab_is_refused(
     there: Namespace, kind: type[PatchbayError], said: str
 ) -> None:
     error = refusal(World(there), lab("namespaces: {red: }"))
-    assert type(error) is kind
+    assert isinstance(error, kind)
     assert said in str(error)
 
 
@@ -101,7 +101,7 @@ def test_a_route_of_the_host_that_somebody_else_made_is_refused() -> None:
     text = "{bridges: {v-net-0: {addresses: 10.0.0.1/24}}, routes: [{destination: 10.5.0.0/16, gateway: 10.0.0.9}]}"
     theirs = Route(None, ipaddress.ip_network("10.5.0.0/16"), (NextHop(None, "eth0"),), protocol=3)
     error = refusal(World(theirs), lab(text))
-    assert type(error) is NotOurs
+    assert isinstance(error, NotOurs)
     assert "the host has a route 10.5.0.0/16 dev eth0 already, and it is not the lab's" in str(error)
 
 
@@ -128,14 +128,14 @@ def test_name_servers_that_somebody_else_wrote_are_left_alone() -> None:
 def test_a_network_that_the_host_has_elsewhere_is_refused() -> None:
     world = World(Route(None, ipaddress.ip_network("192.168.0.0/16"), (NextHop(None, "eth0"),), protocol=2))
     error = refusal(world, lab("bridges: {v-net-0: {addresses: 192.168.15.5/24}}"))
-    assert type(error) is Conflict
+    assert isinstance(error, Conflict)
     assert "192.168.15.5/24 on v-net-0 overlaps the route 192.168.0.0/16 dev eth0" in str(error)
     world.build(lab("bridges: {v-net-0: {addresses: 192.168.15.5/24, allow_overlap: true}}"))
 
 
 def test_a_setting_that_the_kernel_lacks_is_refused() -> None:
     error = refusal(World(Namespace("red", lab="lab")), lab("namespaces: {red: {sysctls: {net.ipv4.no_such: 1}}}"))
-    assert type(error) is InvalidInput
+    assert isinstance(error, InvalidInput)
     assert "the kernel has no setting net.ipv4.no_such in namespace red" in str(error)
 
 
@@ -161,7 +161,7 @@ def test_more_ports_than_a_bridge_takes_are_refused_with_those_of_others() -> No
 def test_all_refusals_are_told_at_once_and_the_first_decides_the_kind() -> None:
     world = World(Namespace("red", ours=False), Namespace("blue", lab="other"), BRIDGE)
     error = refusal(world, lab("{bridges: {v-net-0: }, namespaces: {red: , blue: }}"))
-    assert type(error) is NotOurs
+    assert isinstance(error, NotOurs)
     assert [word in str(error) for word in ("namespace red", "namespace blue", "bridge v-net-0")] == [True] * 3
 
 
@@ -188,7 +188,7 @@ def test_what_is_something_else_is_not_replaced_without_force() -> None:
 
 def test_even_by_force_nothing_is_taken_from_another_lab() -> None:
     other = Link(None, "v-net-0", "dummy", "", 1500, group=lab_group("other"))
-    assert type(refusal(World(other), lab(ONE_BRIDGE, force=True, adopt=True))) is Conflict
+    assert isinstance(refusal(World(other), lab(ONE_BRIDGE, force=True, adopt=True)), Conflict)
 
 
 def test_what_a_run_that_was_killed_wanted_to_remove_is_the_labs_to_repair() -> None:
@@ -243,7 +243,7 @@ def test_adopting_repairs_what_differs_at_once() -> None:
 
 
 def test_without_adopt_a_lab_made_by_hand_is_refused() -> None:
-    assert type(refusal(by_hand(), lab(drawings.RED_BLUE))) is NotOurs
+    assert isinstance(refusal(by_hand(), lab(drawings.RED_BLUE)), NotOurs)
 
 
 # ---- purging
@@ -272,7 +272,7 @@ def test_without_purge_what_the_file_no_longer_names_stays_and_stays_on_record()
 def test_absence_leaves_alone_and_names_what_the_file_names_and_the_lab_does_not_own() -> None:
     world = World(BRIDGE, Namespace("red", ours=False), Loopback("red", up=True))
     error = refusal(world, absent("lab", "{bridges: {v-net-0: }, namespaces: {red: , blue: }}"))
-    assert type(error) is NotOurs
+    assert isinstance(error, NotOurs)
     assert "namespace red was not made by this collection, so it is not removed." in str(error)
     assert "bridge v-net-0 was not made by this collection, so it is not removed." in str(error)
     assert world.plan(absent("lab")) == []
@@ -299,7 +299,7 @@ def test_processes_inside_keep_a_namespace_unless_by_force() -> None:
     world.build(lab("namespaces: {red: }"))
     world.put(Occupants("red", (Process(4711, "sleep"),)))
     error = refusal(world, absent("lab"))
-    assert type(error) is InUse
+    assert isinstance(error, InUse)
     assert "namespace red is in use by process 4711 (sleep)" in str(error)
     steps = work(world.plan(absent("lab", force=True)))
     assert isinstance(steps[0], EndProcesses)

@@ -154,7 +154,7 @@ def test_an_interface_that_is_made_anew_as_it_was_is_no_difference() -> None:
 def test_what_is_adopted_was_not_the_labs() -> None:
     world = built()
     world = World(replace(world.get("link", None, "v-net-0"), group=0))
-    before, after = difference(world, lab(FILE.split("namespaces:")[0], adopt=True))
+    before, after = difference(world, lab(FILE.partition("namespaces:")[0], adopt=True))
     assert ", not the lab's, " in before
     assert "not the lab's" not in after
 

@@ -139,6 +139,7 @@ def apply(
             interruption.check()
             confirm()
             for kind, of_kind in _by_kind(steps):
+                queue.begin(of_kind[-1])
                 kind.conclude(kernel, of_kind)
     except BaseException as error:
         queue.pardon()

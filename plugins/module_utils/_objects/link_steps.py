@@ -228,7 +228,8 @@ class ChangeLink(Step):
 class PinMtu(Step):
     """Makes a bridge keep its MTU, which otherwise follows that of its ports (br_mtu_auto_adjust in net/bridge/br_if.c).
 
-    Changing it does that, and setting it to what it is changes nothing: hence the detour. There is nothing to take back.
+    Changing it does that, and setting it to what it is changes nothing: hence the detour. Taking it back goes the same way, for
+    the kernel may have refused the second half of it.
     """
 
     phase = "interfaces"
@@ -237,9 +238,6 @@ class PinMtu(Step):
         (link,) = self.after
         for mtu in self._mtus():
             rtnl.change_link(kernel.rtnl(link.netns), link.name, [["IFLA_MTU", mtu]], f"change {link.title}")
-
-    def undo(self) -> list[Step]:
-        return []
 
     def commands(self) -> list[str]:
         (link,) = self.after

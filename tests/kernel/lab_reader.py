@@ -87,7 +87,8 @@ def read(namespaces: Iterable[str], settings: Iterable[str] = ()) -> dict[str | 
 
 
 def _place(netns: str | None, shown: list, indexes: Mapping, settings: tuple[str, ...]) -> Place:
-    numbers = {entry["nsid"]: entry.get("name") for entry in _tool("ip", netns, "netns", "list-id")}
+    # Asked by name: the list of all numbers may lack some while other namespaces are being freed.
+    numbers = {entry["id"]: entry["name"] for entry in _tool("ip", netns, "netns", "list") if "id" in entry}
     found = [_interface(netns, link, indexes, numbers) for link in shown if link["ifname"] not in IGNORED]
     routes = [
         _route(route, version)

@@ -2,19 +2,15 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Labs that several tests build, and what of the world such a test must leave as it was."""
+"""Labs that several tests build, and what is on the host before them."""
 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import world
 from box import Box
-from faults import shape
 from lab_compare import differences
 
 Lab = dict[str, Any]
@@ -138,92 +134,3 @@ route add 172.30.0.0/16 via 172.17.0.9
     box.nft("table inet theirs {\nchain c { type filter hook forward priority 0; accept\n}\n}")
     box.until(lambda: box.link("docker0")["operstate"] == box.link("there")["operstate"] == "UP")
     box.until(lambda: box.link("there")["linkinfo"]["info_slave_data"]["state"] == "forwarding")
-
-
-def whole(box: Box) -> dict[str, Any]:
-    """All that a lab may touch: what runs everywhere, settings, our records and /etc/netns.
-
-    What a run remembers of what it saw, so that the next one need not look so closely, is not among the records.
-    """
-    return {
-        "running": _calm(shape(box)),
-        "settings": {netns: settings(netns) for netns in (None, *box.names())},
-        "files": files("/run/patchbay.netns", without=(".digests",)) | files("/etc/netns"),
-    }
-
-
-def steady(box: Box) -> dict[str, Any]:
-    """The same, when it does not move any more: the kernel takes notice of carriers a moment later."""
-    before: dict[str, Any] = {}
-    while before != (now := whole(box)):
-        before = now
-    return now
-
-
-def _calm(shown: Any) -> Any:
-    """Without what the kernel finds out a moment later, or only sometimes: carriers, and anycast addresses of routers."""
-    if isinstance(shown, dict):
-        return {key: _calm(value) for key, value in shown.items() if key not in ("operstate", "qdisc")}
-    return [_calm(value) for value in shown if not _passing(value)] if isinstance(shown, list) else shown
-
-
-def _passing(value: Any) -> bool:
-    return value == "NO-CARRIER" or (isinstance(value, dict) and value.get("type") == "anycast")
-
-
-def traces(before: Any, after: Any, path: str = "") -> list[str]:
-    """Every place in which two snapshots differ, in words."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        return [
-            text
-            for key in dict.fromkeys([*before, *after])
-            for text in traces(before.get(key, "nothing"), after.get(key, "nothing"), f"{path}/{key}")
-        ]
-    if isinstance(before, list) and isinstance(after, list):
-        if all(isinstance(one, dict) and "ifname" in one for one in (*before, *after)):
-            return traces(*({one["ifname"]: one for one in shown} for shown in (before, after)), path)
-        gone = [f"{path}: gone is {one}" for one in before if one not in after]
-        return gone + [f"{path}: new is {one}" for one in after if one not in before]
-    return [] if before == after else [f"{path}: {before!r} became {after!r}"]
-
-
-def files(folder: str, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Every file below the folder, and its content, of JSON what it says. Empty folders and locks are nothing."""
-    return {
-        str(path): json.loads(path.read_text("utf-8")) if path.suffix == ".json" else path.read_text("utf-8")
-        for path in sorted(Path(folder).rglob("*"))
-        if path.is_file() and "lock" not in path.name and path.suffix not in without
-    }
-
-
-_GENERAL = (
-    "ipv4/ip_forward",
-    "ipv4/ip_local_port_range",
-    "ipv4/icmp_echo_ignore_all",
-    "bridge/bridge-nf-call-iptables",
-    "bridge/bridge-nf-call-ip6tables",
-)
-_OF_INTERFACES = (
-    "ipv4/conf/*/forwarding",
-    "ipv4/conf/*/rp_filter",
-    "ipv4/conf/*/route_localnet",
-    "ipv4/conf/*/arp_notify",
-    "ipv6/conf/*/forwarding",
-    "ipv6/conf/*/addr_gen_mode",
-    "ipv6/conf/*/accept_ra",
-    "ipv6/conf/*/accept_dad",
-    "ipv6/conf/*/disable_ipv6",
-    "ipv6/conf/*/mtu",
-)
-
-
-def settings(netns: str | None) -> dict[str, str]:
-    """The settings of the network that anybody might change for a lab, of each interface, too."""
-
-    def read() -> dict[str, str]:
-        top = Path("/proc/sys/net")
-        found = [top / name for name in _GENERAL if (top / name).exists()]
-        found += [path for pattern in _OF_INTERFACES for path in top.glob(pattern)]
-        return {str(path): path.read_text("ascii").strip() for path in found}
-
-    return world.inside(netns, read)

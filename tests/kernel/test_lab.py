@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from box import EXT4, EXT6, HOST4, HOST6, Box
-from lab_scenes import EDITED, MIXED, RED_BLUE, Lab, build, bystanders, changed, files, traces, whole
+from lab_scenes import EDITED, MIXED, RED_BLUE, Lab, build, bystanders, changed
+from lab_traces import files, traces, whole
 from packets import AT_ONCE, SHORT
 
 BOTH = ["192.168.15.{}/24", "fd15::{}/64"]

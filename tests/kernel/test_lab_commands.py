@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from box import Box
 from lab_compare import differences
-from lab_scenes import EDITED, MIXED, RED_BLUE, Lab, bystanders, traces, whole
+from lab_scenes import EDITED, MIXED, RED_BLUE, Lab, bystanders
+from lab_traces import traces, whole
 
 LESSONS: dict[str, tuple[Lab | None, Lab]] = {
     "red and blue": (None, RED_BLUE),

@@ -13,7 +13,8 @@ import pytest
 from box import Box
 from doors import Failed
 from lab_compare import differences
-from lab_scenes import Lab, bystanders, files, traces, whole
+from lab_scenes import Lab, bystanders
+from lab_traces import files, traces, whole
 
 MOST_PORTS = 1023
 """BR_MAX_PORTS - 1, net/bridge/br_private.h"""
@@ -111,3 +112,12 @@ def test_a_bridge_with_more_is_refused_before_anything_is_made(box: Box, check: 
     assert "more bridges" in failure.value.msg
     assert box.names() == []
     assert not box.link("br")
+
+
+def test_ports_of_others_count_too(box: Box) -> None:
+    box.ip("link add name br type bridge")
+    box.ip("link add theirs master br type veth peer name other")
+    with pytest.raises(Failed, match=r"1024 .* 1023") as failure:
+        box.run("topology", definition=ports(MOST_PORTS), adopt=True)
+    assert failure.value.code in ("CONFLICT", "INVALID_INPUT")
+    assert box.names() == []

@@ -17,7 +17,8 @@ from box import Box
 from doors import Failed
 from lab_compare import differences
 from lab_faults import Operations, watching
-from lab_scenes import MIXED, RED_BLUE, Lab, changed, files, traces, whole
+from lab_scenes import MIXED, RED_BLUE, Lab, changed
+from lab_traces import files, traces, whole
 
 
 def numbered(number: int) -> Lab:

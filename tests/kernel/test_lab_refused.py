@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from box import Box
 from doors import Failed
-from lab_scenes import RED_BLUE, Lab, bystanders, changed, steady, traces, whole
+from lab_scenes import RED_BLUE, Lab, bystanders, changed
+from lab_traces import steady, traces, whole
 
 
 def refused(box: Box, lab: Any, *words: str, code: str, **params: Any) -> Failed:

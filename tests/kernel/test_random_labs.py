@@ -22,8 +22,9 @@ from lab_compare import compare, running
 from lab_edits import edits
 from lab_files import Meaning, Wanted, meaning
 from lab_reader import Place
-from lab_scenes import bystanders, traces, whole
+from lab_scenes import bystanders
 from lab_strategies import Lab, labs
+from lab_traces import traces, whole
 
 PARTS = 6
 EXAMPLES = int(os.environ.get("LAB_EXAMPLES", "300"))

@@ -30,7 +30,9 @@ TARGETS = [
 ]
 CONTROLLERS = [("3.11", "2.19.14"), ("3.12", "2.20.10"), ("3.13", "2.21.5")]
 
-TEST_TOOLS = ["pytest>=8,<10", "hypothesis>=6.100,<7"]
+TEST_TOOLS = ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "hypothesis>=6.100,<7", "jsonschema>=4.20,<5", "PyYAML>=6,<7"]
+# The same code in nine places: `make unit` looks for what is rare.
+UNIT = {"HYPOTHESIS_PROFILE": "brief"}
 
 ENVIRONMENT = {
     "ANSIBLE_COLLECTIONS_PATH": str(pathlib.Path(".ansible/collections").resolve()),
@@ -49,7 +51,7 @@ def in_private_namespaces(session: nox.Session, *command: str) -> None:
 def target(session: nox.Session, pyroute2: str) -> None:
     """What runs on managed hosts, without Ansible: the oldest Pythons cannot install it."""
     session.install("--quiet", *TEST_TOOLS, f"pyroute2=={pyroute2}")
-    session.run("pytest", "-q", "tests/unit/plugins/module_utils")
+    session.run("pytest", "-q", "-n", "auto", "tests/unit/plugins/module_utils", env=UNIT)
     in_private_namespaces(session, "pytest", "-q", "-m", "smoke", "tests/kernel")
 
 
@@ -58,7 +60,7 @@ def target(session: nox.Session, pyroute2: str) -> None:
 def controller(session: nox.Session, core: str) -> None:
     """What runs beside Ansible: all unit tests, our documentation and playbooks, and a small play for real."""
     session.install("--quiet", *TEST_TOOLS, f"ansible-core=={core}", "pyroute2==0.9.7")
-    session.run("pytest", "-q", "tests/unit")
+    session.run("pytest", "-q", "-n", "auto", "tests/unit", env=UNIT)
     session.run("ansible-doc", "--list", "patchbay.netns", env=ENVIRONMENT, silent=True)
     playbooks = [str(path) for path in sorted(pathlib.Path("playbooks").glob("*.yml"))]
     session.run("ansible-playbook", "--syntax-check", *playbooks, env=ENVIRONMENT, silent=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 import lab_strategies as grow
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from lab_files import split
 from lab_repair import repaired
 from lab_strategies import Draw, Lab
 
-Place = tuple[str | None, str]
+Place = tuple[Optional[str], str]  # noqa: UP045 - evaluated, on Python 3.9 too
 
 
 @st.composite

@@ -13,10 +13,10 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Optional
 
 KINDS = ("macvlan", "vxlan")
-Key = tuple[str | None, str]
+Key = tuple[Optional[str], str]  # noqa: UP045 - evaluated, on Python 3.9 too
 """A namespace (None: the host) and what the file calls something in it."""
 
 

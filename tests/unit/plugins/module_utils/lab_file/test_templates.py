@@ -112,7 +112,8 @@ def test_a_template_is_what_it_would_be_written_out() -> None:
             forwards: [{protocol: tcp, port: 802, to: far}]
           far: {interfaces: {e0: {bridge: br1, addresses: auto}, e1: {bridge: br2, addresses: auto}}}
     """)
-    for one, other in zip(template.nodes, written.nodes, strict=True):
+    assert len(template.nodes) == len(written.nodes)
+    for one, other in zip(template.nodes, written.nodes):  # noqa: B905 - Python 3.9 knows no strict
         assert [[(field, value) for field, value in vars(link).items() if field != "path"] for link in one.links] == [
             [(field, value) for field, value in vars(link).items() if field != "path"] for link in other.links
         ]

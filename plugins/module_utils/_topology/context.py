@@ -19,8 +19,8 @@ from .._objects.address import Address
 from .._objects.link import Link
 from .._objects.route import Route
 from .._objects.words import place as where
+from .facts import Others, Settled
 from .record import Record
-from .scene import Others, Settled
 
 End = tuple[t.Optional[str], str]
 """A namespace and the name of an interface in it."""

@@ -18,6 +18,7 @@ from .._kernel.kernel import Kernel
 from .._lab_file.spec import LabSpec, Node
 from .._objects import impairment
 from .._objects.link_steps import CutCable
+from .._objects.netns import Namespace
 from . import plan_links, plan_nat, plan_nodes, plan_removals, record, scene
 from .context import Context
 from .glance import Glances
@@ -97,7 +98,7 @@ class Lab:
         if not self.purge:
             return []
         known = ctx.record.namespaces if ctx.record else frozenset()
-        others = [item for item in ctx.state.of(scene.netns.Namespace) if item.name not in ctx.nodes]
+        others = [item for item in ctx.state.of(Namespace) if item.name not in ctx.nodes]
         return [item.name for item in others if ctx.is_mine(item.name) or (not item.live and item.name in known)]
 
     def _refuse_unmarked(self, ctx: Context, claimed: LabSpec) -> None:

@@ -22,7 +22,7 @@ from .._objects.link_steps import MakeLink, PinMtu, VethPair
 from .._objects.route import KERNEL, PROTOCOL, PutRoute, Route
 from . import plan_removals
 from .context import Context, End
-from .scene import Lacking
+from .facts import Lacking
 
 MOST_PORTS = 1023
 """Ports of one bridge (BR_MAX_PORTS, net/bridge/br_private.h)."""

@@ -19,8 +19,8 @@ from .._objects.nat import Nat, Part
 from .._objects.nat_specs import Key, Spec
 from .._objects.way import Way
 from .context import Context
+from .facts import Filtered, Translation
 from .record import Record
-from .scene import Filtered, Translation
 
 
 @dataclass(frozen=True)

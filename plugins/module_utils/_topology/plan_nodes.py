@@ -18,7 +18,7 @@ from .._objects.netns import Loopback, MarkNamespace, NameNamespace, Namespace, 
 from .._objects.route import PROTOCOL, PutRoute, Route
 from .._objects.sysctl import SetSysctl, Sysctl
 from .context import Context
-from .scene import Fresh
+from .facts import Fresh
 
 # ---- namespaces
 

@@ -118,7 +118,6 @@ def change_bridge(draw: Draw, lab: Lab) -> None:
                     {"up": True},
                     {"multicast_snooping": False},
                     {"stp": True},
-                    {"vlan_filtering": True},
                     {"addresses": ["10.222.0.1/24"]},
                 ]
             )

@@ -327,6 +327,24 @@ def test_macvlans_of_one_parent_see_each_other(box: Box) -> None:
     assert box.ping("red", "192.168.15.2"), "the parent goes on"
 
 
+def test_what_stands_on_an_interface_follows_it_to_another_name(box: Box) -> None:
+    """The macvlan is made anew on the new cable, while the old cable is still there."""
+
+    def of(parent: str) -> Lab:
+        upper = {"macvlan": {"parent": parent, "mode": "bridge"}, "addresses": "10.43.0.1/24"}
+        interfaces = {parent: {"bridge": "br", "addresses": "10.5.0.1/24"}, "mv0": upper}
+        return {
+            "name": "renamed",
+            "bridges": {"br": {"addresses": "10.5.0.254/24"}},
+            "namespaces": {"red": {"interfaces": interfaces}},
+        }
+
+    build(box, of("eth0"))
+    build(box, of("eth1"))
+    assert box.link("mv0", "red")["link"] == "eth1"
+    assert box.ping("red", "10.5.0.254")
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_vxlan_between_two_namespaces(box: Box, version: int) -> None:
     ends = ["10.0.0.1", "10.0.0.2"] if version == 4 else ["fd00::1", "fd00::2"]

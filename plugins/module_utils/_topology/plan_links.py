@@ -160,8 +160,8 @@ def _ready(bare: Link, spec: LinkSpec) -> Link:
 def _plan_single(ctx: Context, out: LinkPlan, start: dict[End, Link], spec: LinkSpec) -> None:
     end = (spec.netns, spec.name)
     now = ctx.links.get(end)
-    if spec.parent is not None and (spec.netns, spec.parent) in ctx.made:
-        now = None  # it goes with what it stands on
+    if end in ctx.removed:
+        now = None  # it goes with what it stood on
     wanted = _bare(ctx, spec)
     if now is not None and not link.replaceable(now, wanted):
         if ctx.claim(now):

@@ -142,5 +142,7 @@ def _repair_nat(lab: Lab, netns: str | None, node: dict[str, Any]) -> None:
         far = lab["namespaces"].get(target)
         return far is not None and target != netns and bool(set(near) & set(networks_of(lab, far)))
 
+    if node.get("forwards") or node.get("masquerade"):
+        node.get("sysctls", {}).pop("net.ipv4.ip_forward", None)  # it would contradict them
     if "forwards" in node:
         node["forwards"] = [one for one in node["forwards"] if reached(one.get("to"))]

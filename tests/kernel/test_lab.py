@@ -480,3 +480,20 @@ def test_a_namespace_translates_for_those_behind_it(box: Box) -> None:
     del lab["namespaces"]["gw"]["masquerade"]
     build(box, lab)
     assert box.tcp("client", "10.80.0.1", 9000, timeout=SHORT).outcome == "timeout"
+
+
+def test_a_tunnel_can_get_another_name(box: Box) -> None:
+    """Two interfaces with one VXLAN id can't be there at once: the old one has to make place."""
+    tunnel = {"vxlan": {"id": 42, "local": "10.0.0.1", "remote": "10.0.0.2"}, "addresses": "10.42.0.1/24"}
+
+    def lab(name: str) -> dict[str, Any]:
+        ends = {"eth0": {"cable": "blue/eth0", "addresses": "10.0.0.1/24"}, name: tunnel}
+        routes = [{"destination": "10.43.0.0/16", "gateway": "10.42.0.2"}]
+        return {"name": "tunnels", "namespaces": {"red": {"interfaces": ends, "routes": routes}, "blue": {}}}
+
+    box.run("topology", definition=lab("vx0"))
+    box.run("topology", definition=lab("vx1"), verify=True)
+    assert box.addresses("vx1", "red") == ["10.42.0.1/24"]
+    assert box.link("vx0", "red") == {}
+    assert [each["dev"] for each in box.routes("red") if each["dst"] == "10.43.0.0/16"] == ["vx1"]
+    assert not box.run("topology", definition=lab("vx1")).changed

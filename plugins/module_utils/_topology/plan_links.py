@@ -41,7 +41,7 @@ class LinkPlan:
 
 def plan(ctx: Context) -> LinkPlan:
     """All steps for links. Refusals are noted in the context."""
-    out = LinkPlan()
+    out = LinkPlan(first=plan_removals.stacked(ctx) if ctx.purge else [])
     start: dict[End, Link] = {}
     for one, other in _cables(ctx):
         _plan_cable(ctx, out, start, one, other)

@@ -36,6 +36,18 @@ def remove(ctx: Context, steps: list[Step], now: Link) -> None:
     steps.append(kind(tuple(ends), (), tuple(lost)))
 
 
+def stacked(ctx: Context) -> list[Step]:
+    """The removal of what stands on other links and is not wanted: its number or address may be wanted by another one."""
+    steps: list[Step] = []
+    for now in _unwanted(ctx):
+        if now.kind in _STACKED:
+            remove(ctx, steps, now)
+    return steps
+
+
+_STACKED = ("vlan", "macvlan", "vxlan")
+
+
 def leftovers(ctx: Context) -> list[Step]:
     """The removal of what has the lab's mark and is not wanted, on the host and in the namespaces that stay.
 
@@ -43,13 +55,10 @@ def leftovers(ctx: Context) -> list[Step]:
     when it is known what becomes of the routes.
     """
     steps: list[Step] = []
-    left = [
-        now
-        for end, now in ctx.links.items()
-        if (end[0] is None or end[0] in ctx.nodes) and end not in ctx.wanted and ctx.owns(now)
-    ]
     parents = {(spec.netns, spec.parent): spec for spec in ctx.wanted.values() if spec.parent is not None}
-    for now in sorted(left, key=lambda each: each.kind == "bridge"):  # what is taken back finds its bridge there
+    for now in sorted(
+        _unwanted(ctx), key=lambda each: each.kind == "bridge"
+    ):  # what is taken back finds its bridge there
         above = parents.get((now.netns, now.name))
         if above is not None:
             ctx.refuse(
@@ -63,6 +72,14 @@ def leftovers(ctx: Context) -> list[Step]:
         elif now.peer is None or (now.peer.netns, now.peer.name) not in ctx.wanted:
             remove(ctx, steps, now)  # else its other end is made anew, or refused
     return steps
+
+
+def _unwanted(ctx: Context) -> list[Link]:
+    return [
+        now
+        for end, now in ctx.links.items()
+        if (end[0] is None or end[0] in ctx.nodes) and end not in ctx.wanted and ctx.owns(now)
+    ]
 
 
 def _returning(ctx: Context, end: Link, gone: list[Link]) -> list[Step]:

@@ -28,9 +28,9 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.nat import
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns import NameNamespace, Namespace, Occupants
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import PutRoute, Route
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.sysctl import Hold, Sysctl, of_device
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.facts import Fresh, Others, Translation
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.lab import Lab
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.record import KeepRecord, Record
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.facts import Fresh, Others, Translation
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_drawings import laid
 
 FRESH = {

@@ -10,8 +10,8 @@ import pytest
 from ansible_collections.patchbay.netns.plugins.module_utils._errors import Conflict
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.masquerade import Masquerade
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.nat import NatTable, PutNat
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.plan_nat import Gone
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.facts import Filtered
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.plan_nat import Gone
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as drawings
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_worlds import (
     World,

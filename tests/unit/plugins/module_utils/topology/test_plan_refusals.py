@@ -35,8 +35,8 @@ from ansible_collections.patchbay.netns.plugins.module_utils._objects.netns impo
 )
 from ansible_collections.patchbay.netns.plugins.module_utils._objects.route import NextHop, Route
 from ansible_collections.patchbay.netns.plugins.module_utils._topology import record as records
-from ansible_collections.patchbay.netns.plugins.module_utils._topology.lab import Lab
 from ansible_collections.patchbay.netns.plugins.module_utils._topology.facts import Lacking, Others
+from ansible_collections.patchbay.netns.plugins.module_utils._topology.lab import Lab
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils import topology_drawings as drawings
 from ansible_collections.patchbay.netns.tests.unit.plugins.module_utils.topology_worlds import (
     World,

@@ -24,16 +24,6 @@ class Loopback(t.NamedTuple):
 
 def read() -> Loopback:
     """What lo is like. Raises KernelError."""
-    with _socket() as sock:
+    with contextlib.closing(NetlinkSocket(NETLINK_ROUTE)) as sock:
         message = rtnl.get_link(sock, name="lo")
         return Loopback(bool(message["flags"] & rtnl.IFF_UP), message.get_attr("IFLA_IFALIAS"))
-
-
-def change(*, up: bool | None = None, alias: str | None = None) -> None:
-    """Put lo up or down, or name it. Raises KernelError."""
-    with _socket() as sock:
-        rtnl.change_link(sock, "lo", [] if alias is None else [["IFLA_IFALIAS", alias]], "change lo", up=up)
-
-
-def _socket() -> contextlib.closing[NetlinkSocket]:
-    return contextlib.closing(NetlinkSocket(NETLINK_ROUTE))
